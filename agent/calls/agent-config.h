@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* agent.json: what the operator of this host decided. Checked whole against
+ * protocol/schema/agent.schema.json, with every mistake told at once by pointer and line. */
+#pragma once
+
+#include "protocol/base/error.h"
+#include "protocol/json.h"
+
+/* One action: built in for each environment, or the operator's own. */
+typedef struct ActionConfig {
+    char *name; /* "build", "deploy-prod", "migrate-db" */
+    char *title;
+    char *description;
+    char **command; /* NULL-terminated; the first is absolute */
+    Json *parameters_schema;
+    Json *outputs_schema;
+    Json *environment; /* the environment's object with its `name`, or NULL; borrowed from root */
+    Json *env;         /* variables for it, or NULL; borrowed from root */
+    int64_t timeout_ms;
+    int64_t silence_timeout_ms;
+    bool is_idempotent;
+    bool needs_approval;
+} ActionConfig;
+
+typedef struct SecretConfig {
+    char *name;
+    char *file;
+    char **actions; /* NULL-terminated; empty: none */
+} SecretConfig;
+
+typedef struct AgentConfig {
+    Json *root; /* the whole file, {} where there is none */
+    char *name; /* of this agent: the host's unless configured */
+    char *state_directory;
+    char *libexec_directory; /* where shim and runners are */
+    unsigned slots;
+    int64_t timeout_ms; /* upper limits and defaults of every call */
+    int64_t silence_timeout_ms;
+    int64_t grace_ms;
+    unsigned keep_days;
+    unsigned keep_calls;
+    unsigned disk_free_percent; /* below this the oldest calls go early */
+    ActionConfig *actions;
+    size_t n_actions;
+    SecretConfig *secrets;
+    size_t n_secrets;
+    char **allowed_users;
+    char **allowed_groups;
+} AgentConfig;
+
+/* Reads `path`; NULL means the default place, which may be absent. `state_directory` (may be NULL)
+ * overrides what the file says. */
+int agent_config_load(const char *path, const char *state_directory, AgentConfig **ret,
+                      Error *err) _must_check_;
+AgentConfig *agent_config_free(AgentConfig *config);
+DEFINE_CLEANUP(AgentConfig, agent_config_free)
+
+const ActionConfig *agent_config_find_action(const AgentConfig *config, const char *name);
