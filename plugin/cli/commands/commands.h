@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* One file for each command. */
+#pragma once
+
+#include "plugin/cli/session.h"
+
+extern const Command command_run;
+extern const Command command_call;
+extern const Command command_actions;
+extern const Command command_attach;
+extern const Command command_cancel;
+extern const Command command_calls;
+extern const Command command_result;
+extern const Command command_artifacts;
+extern const Command command_changes;
+extern const Command command_health;
+extern const Command command_completion;

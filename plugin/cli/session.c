@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+#include "plugin/cli/session.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static void on_event(SlipwayClient *client, const SlipwayEvent *event, void *userdata)
+{
+    Session *s = userdata;
+
+    if (s->output.is_json) {
+        output_print(&s->output, "{\"event\":\"%s\",", event->name);
+        output_write(&s->output, event->text + 1, event->text_len - 1);
+        output_write(&s->output, "\n", 1);
+    }
+    if (s->on_event) {
+        s->on_event(s, event, s->userdata);
+    }
+}
+
+static void on_connection(SlipwayClient *client, bool is_connected, const char *text,
+                          void *userdata)
+{
+    Session *s = userdata;
+
+    output_say(&s->output, is_connected ? "slipway: %s: %s" : "slipway: %s: %s; trying again",
+               slipway_client_get_address(client), text);
+}
+
+int session_init(Session *s, const Options *options, const Command *const *commands)
+{
+    *s = (Session){.options = options, .commands = commands, .signal_fd = -1};
+    return output_init(&s->output, options_text(options, "color", "auto"),
+                       options_flag(options, "json"), options_flag(options, "quiet"));
+}
+
+void session_done(Session *s)
+{
+    s->on_event = NULL;
+    session_disarm_signals(s);
+    s->client = slipway_client_free(s->client);
+    output_done(&s->output);
+}
+
+static int unreachable(Session *s)
+{
+    output_say(&s->output,
+               "slipway: no agent: %s\n"
+               "Start one with `slipway-agent --listen unix:PATH` and name it with --agent or "
+               "$SLIPWAY_AGENT,\nor install slipway-agent where PATH finds it.",
+               slipway_client_get_error(s->client));
+    return EXIT_UNREACHABLE;
+}
+
+int session_connect(Session *s)
+{
+    int r;
+
+    s->client = slipway_client_new("slipway", slipway_version());
+    if (!s->client) {
+        output_say(&s->output, "slipway: out of memory");
+        return EXIT_UNREACHABLE;
+    }
+    slipway_client_set_event_callback(s->client, on_event, s);
+    slipway_client_set_connection_callback(s->client, on_connection, s);
+    r = slipway_client_connect(s->client, options_text(s->options, "agent", NULL));
+    if (r == -EINVAL) {
+        return session_usage(s, "%s", slipway_client_get_error(s->client));
+    }
+    while (r >= 0 && !slipway_client_get_agent(s->client)) {
+        r = slipway_client_wait(s->client, -1);
+        r = r == -EINTR ? 0 : r;
+    }
+    if (r < 0) {
+        return unreachable(s);
+    }
+    slipway_client_set_reconnect(s->client, SESSION_RECONNECT_MS);
+    return EXIT_DONE;
+}
+
+/* ---- waiting ----------------------------------------------------------------------------------
+ */
+
+void session_arm_signals(Session *s)
+{
+    sigset_t signals;
+
+    if (s->signal_fd >= 0) {
+        return;
+    }
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGTERM);
+    s->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (s->signal_fd >= 0) {
+        (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+    }
+    s->n_interrupts = 0;
+}
+
+void session_disarm_signals(Session *s)
+{
+    sigset_t signals;
+
+    if (s->signal_fd < 0) {
+        return;
+    }
+    (void)close(s->signal_fd);
+    s->signal_fd = -1;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
+}
+
+/* Once: the command ends what it began. Twice: leave at once. */
+static int take_signals(Session *s)
+{
+    struct signalfd_siginfo info;
+
+    while (s->signal_fd >= 0 && read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (++s->n_interrupts >= 2) {
+            output_say(&s->output, "slipway: leaving; what runs on the agent's host goes on there");
+            return EXIT_CANCELLED;
+        }
+        if (s->on_interrupt) {
+            s->on_interrupt(s, s->userdata);
+        }
+    }
+    return 0;
+}
+
+int session_step(Session *s)
+{
+    struct pollfd wait[2];
+    int r;
+
+    output_flush(&s->output);
+    if (s->output.is_broken) {
+        output_say(&s->output, "slipway: nobody reads the output any more");
+        return EXIT_ACTION_FAILED;
+    }
+    r = slipway_client_process(s->client);
+    if (r == 0 && s->output.len == 0) {
+        wait[0] = (struct pollfd){.fd = slipway_client_get_fd(s->client),
+                                  .events = slipway_client_get_events(s->client)};
+        wait[1] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
+        if (poll(wait, 2, slipway_client_get_timeout_ms(s->client)) > 0 &&
+            (wait[1].revents & POLLIN)) {
+            r = take_signals(s);
+            if (r != 0) {
+                return r;
+            }
+        }
+    }
+    if (r < 0) {
+        output_say(&s->output, "slipway: %s", slipway_client_get_error(s->client));
+        return EXIT_UNREACHABLE;
+    }
+    return 0;
+}
+
+/* ---- asking -----------------------------------------------------------------------------------
+ */
+
+static int code_of(int error)
+{
+    switch (error) {
+    case SLIPWAY_ERROR_INVALID_PARAMS:
+    case SLIPWAY_ERROR_METHOD_NOT_FOUND:
+    case SLIPWAY_ERROR_NOT_FOUND:
+    case SLIPWAY_ERROR_CONFLICT:
+        return EXIT_USAGE;
+    case SLIPWAY_ERROR_NOT_ALLOWED:
+        return EXIT_REFUSED;
+    case SLIPWAY_ERROR_DISCONNECTED:
+        return EXIT_UNREACHABLE;
+    default:
+        return EXIT_ACTION_FAILED;
+    }
+}
+
+int session_fail(Session *s, const SlipwayError *error, const char *about)
+{
+    if (s->output.is_json) {
+        SlipwayJson *line = slipway_json_new_object();
+
+        (void)slipway_json_set_int(line, "/code", error->code);
+        (void)slipway_json_set_string(line, "/message", error->message);
+        (void)slipway_json_set(line, "/data", error->data);
+        session_print_json(s, "error", line);
+        (void)slipway_json_unref(line);
+    }
+    output_say(&s->output, "%sslipway: %s: %s%s", output_style(&s->output, true, STYLE_BAD), about,
+               error->message, output_plain(&s->output, true));
+    return code_of(error->code);
+}
+
+int session_request(Session *s, const char *method, const SlipwayJson *params, SlipwayJson **ret)
+{
+    SlipwayError error = {0};
+    int r = slipway_client_request_wait(s->client, method, params, -1, ret, &error.code);
+
+    if (r == 0) {
+        return EXIT_DONE;
+    }
+    if (r != -EREMOTEIO) {
+        error.code = r == -ENOTCONN ? SLIPWAY_ERROR_DISCONNECTED : SLIPWAY_ERROR_LOCAL;
+    }
+    error.message = slipway_client_get_error(s->client);
+    return session_fail(s, &error, method);
+}
+
+int session_usage(Session *s, const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0) {
+        text = NULL;
+    }
+    va_end(arguments);
+    output_say(&s->output, "slipway: %s%s%s", text ? text : "out of memory",
+               s->options->command ? "\nSee slipway --help and slipway COMMAND --help, here "
+                                     "COMMAND is "
+                                   : "\nSee slipway --help",
+               s->options->command ? s->options->command->name : "");
+    free(text);
+    return EXIT_USAGE;
+}
+
+void session_print_json(Session *s, const char *event, const SlipwayJson *value)
+{
+    char *text = slipway_json_format(value);
+
+    if (!text) {
+        output_say(&s->output, "slipway: out of memory");
+        return;
+    }
+    if (event && text[0] == '{') {
+        output_print(&s->output, "{\"event\":\"%s\"%s%s\n", event, text[1] == '}' ? "" : ",",
+                     text + 1);
+    } else {
+        output_print(&s->output, "%s\n", text);
+    }
+    free(text);
+}
+
+void session_random_id(char text[SESSION_ID_SIZE])
+{
+    unsigned char bytes[(SESSION_ID_SIZE - 1) / 2];
+
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
+        abort(); /* the kernel promises these few bytes */
+    }
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        (void)snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    }
+}

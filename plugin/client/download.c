@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/* An artifact into a file. Several pieces are asked for at once, so that the way to the agent is
+ * never idle; they are written and digested in order, whatever order they come in.
+ *
+ * C → A: artifacts/read 0, artifacts/read 256K, … (DOWNLOAD_WINDOW of them)
+ * A → C: a piece                                    → write, digest, ask for the next one
+ * the last one: size and digest right → fsync, rename; wrong → remove, and once more from the start
+ * if some of it was there from another time */
+#include "plugin/client/client.h"
+
+#include "protocol/artifact/digest.h"
+#include "protocol/base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DOWNLOAD_WINDOW 8
+#define DOWNLOAD_SIZE_MAX ((int64_t)1 << 50)
+
+typedef struct Download Download;
+
+/* One piece that was asked for. Slots are used in turn, so slot order is file order. */
+typedef struct DownloadSlot {
+    Download *download;
+    int64_t offset;
+    int64_t length;
+    Buffer early; /* came before the one in front of it */
+    bool is_asked;
+    bool is_early;
+} DownloadSlot;
+
+struct Download {
+    SlipwayClient *client;
+    char *artifact;
+    char *path;
+    char *part;
+    char sha256[DIGEST_HEX_SIZE];
+    int64_t size;
+    int64_t piece;
+    int64_t asked;   /* up to here pieces were asked for */
+    int64_t written; /* up to here they are in the file */
+    int fd;
+    Digest *digest;
+    DownloadSlot slots[DOWNLOAD_WINDOW];
+    unsigned first; /* slot of the piece at `written` */
+    unsigned n_asked;
+    bool is_resumed;
+    bool is_over; /* the outcome was told; kept until the last answer came */
+    SlipwayProgressCallback progress;
+    SlipwayDoneCallback done;
+    void *userdata;
+};
+
+static Download *download_free(Download *d)
+{
+    if (!d) {
+        return NULL;
+    }
+    for (size_t i = 0; i < DOWNLOAD_WINDOW; i++) {
+        buffer_done(&d->slots[i].early);
+    }
+    d->fd = fd_close(d->fd);
+    (void)digest_free(d->digest);
+    free(d->artifact);
+    free(d->path);
+    free(d->part);
+    free(d);
+    return NULL;
+}
+DEFINE_CLEANUP(Download, download_free)
+
+/* Tells the outcome once; pieces on the way keep the object until they are there. */
+static void finish(Download *d, int code, const char *text)
+{
+    SlipwayError error = {.code = code, .message = text};
+
+    if (d->is_over) {
+        return;
+    }
+    d->is_over = true;
+    d->fd = fd_close(d->fd);
+    if (code) {
+        (void)client_fail(d->client, -EIO, "%s", text);
+    }
+    if (d->done) {
+        d->done(d->client, code ? &error : NULL, d->userdata);
+    }
+}
+
+static void finish_error(Download *d, int code, Error *err)
+{
+    (void)error_wrap(err, "fetching '%s' into '%s'", d->artifact, d->path);
+    finish(d, code, error_text(err));
+    error_done(err);
+}
+
+static int ask(Download *d, DownloadSlot *slot);
+
+static int ask_for_more(Download *d)
+{
+    int r = 0;
+
+    while (r == 0 && d->n_asked < DOWNLOAD_WINDOW && d->asked < d->size) {
+        DownloadSlot *slot = &d->slots[(d->first + d->n_asked) % DOWNLOAD_WINDOW];
+
+        slot->offset = d->asked;
+        slot->length = MIN(d->piece, d->size - d->asked);
+        r = ask(d, slot);
+        if (r == 0) {
+            d->asked += slot->length;
+            d->n_asked++;
+        }
+    }
+    return r == -EBUSY && d->n_asked > 0 ? 0 : r; /* the next answer makes room */
+}
+
+/* The part file is gone on with from its size, after its bytes went through the digest. */
+static int open_part(Download *d, bool from_start, Error *err)
+{
+    char chunk[65536];
+    struct stat st;
+    int r;
+
+    d->fd = fd_close(d->fd);
+    d->digest = digest_free(d->digest);
+    r = digest_new(&d->digest, err);
+    if (r < 0) {
+        return r;
+    }
+    d->fd =
+        open(d->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (from_start ? O_TRUNC : 0), 0666);
+    if (d->fd < 0 || fstat(d->fd, &st) < 0) {
+        return error_set_errno(err, -errno, "'%s'", d->part);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return error_set(err, -EINVAL, "'%s' is not a regular file", d->part);
+    }
+    if (st.st_size > d->size && ftruncate(d->fd, 0) < 0) {
+        return error_set_errno(err, -errno, "'%s'", d->part);
+    }
+    d->written = 0;
+    while (st.st_size <= d->size && d->written < st.st_size) {
+        ssize_t n = fd_read_full(d->fd, chunk, sizeof(chunk));
+
+        if (n <= 0) {
+            return error_set_errno(err, n < 0 ? (int)n : -EIO, "reading '%s'", d->part);
+        }
+        r = digest_update(d->digest, chunk, (size_t)n);
+        if (r < 0) {
+            return error_set_errno(err, r, "digest");
+        }
+        d->written += n;
+    }
+    if (lseek(d->fd, d->written, SEEK_SET) < 0) {
+        return error_set_errno(err, -errno, "'%s'", d->part);
+    }
+    d->is_resumed = d->written > 0;
+    d->asked = d->written;
+    d->first = 0;
+    return 0;
+}
+
+/* 1: all is right and in its place. 0: once more from the start. */
+static int conclude(Download *d, Error *err)
+{
+    char sha256[DIGEST_HEX_SIZE];
+    int r = digest_finish(d->digest, sha256);
+
+    if (r < 0) {
+        return error_set_errno(err, r, "digest");
+    }
+    if (strcmp(sha256, d->sha256) != 0) {
+        if (d->is_resumed) {
+            r = open_part(d, true, err);
+            return r < 0 ? r : 0;
+        }
+        (void)unlink(d->part);
+        return error_set(err, -EBADMSG,
+                         "what came is not what was announced (SHA-256 %s instead of %s); it was "
+                         "thrown away",
+                         sha256, d->sha256);
+    }
+    if (fsync(d->fd) < 0 || rename(d->part, d->path) < 0) {
+        return error_set_errno(err, -errno, "putting '%s' in its place", d->path);
+    }
+    return 1;
+}
+
+static void go_on(Download *d)
+{
+    _cleanup_error_ Error err = {0};
+    int r = 0;
+
+    if (!d->is_over && d->written == d->size) {
+        r = conclude(d, &err);
+        if (r < 0) {
+            finish_error(d, SLIPWAY_ERROR_LOCAL, &err);
+        } else if (r > 0) {
+            finish(d, 0, NULL);
+        }
+    }
+    if (!d->is_over) {
+        r = ask_for_more(d);
+        if (r < 0) {
+            (void)error_set(&err, r, "%s", slipway_client_get_error(d->client));
+            finish_error(d, SLIPWAY_ERROR_DISCONNECTED, &err);
+        }
+    }
+    if (d->is_over && d->n_asked == 0) {
+        (void)download_free(d);
+    }
+}
+
+static int write_piece(Download *d, const char *data, size_t n, Error *err)
+{
+    int r = fd_write_all(d->fd, data, n);
+
+    if (r < 0) {
+        return error_set_errno(err, r, "writing '%s'", d->part);
+    }
+    r = digest_update(d->digest, data, n);
+    if (r < 0) {
+        return error_set_errno(err, r, "digest");
+    }
+    d->written += (int64_t)n;
+    if (d->progress) {
+        d->progress((uint64_t)d->written, (uint64_t)d->size, d->userdata);
+    }
+    return 0;
+}
+
+/* The slot in front is done; those behind it that came early follow. */
+static int advance(Download *d, Error *err)
+{
+    for (;;) {
+        DownloadSlot *slot;
+        int r;
+
+        d->first = (d->first + 1) % DOWNLOAD_WINDOW;
+        d->n_asked--;
+        slot = &d->slots[d->first];
+        if (d->n_asked == 0 || !slot->is_early) {
+            return 0;
+        }
+        slot->is_early = false;
+        r = write_piece(d, slot->early.data, slot->early.len, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+}
+
+static bool fits(Download *d, const DownloadSlot *slot, int64_t offset, size_t n, bool is_last,
+                 Error *err)
+{
+    if (offset != slot->offset || (int64_t)n != slot->length ||
+        is_last != (offset + (int64_t)n == d->size)) {
+        (void)error_set(err, -EPROTO,
+                        "the agent sent %zu bytes at %lld%s where %lld at %lld were asked for, of "
+                        "%lld in all",
+                        n, (long long)offset, is_last ? " as the last ones" : "",
+                        (long long)slot->length, (long long)slot->offset, (long long)d->size);
+        return false;
+    }
+    return true;
+}
+
+/* After the outcome only what is still on its way matters. */
+static void count_asked(Download *d)
+{
+    d->n_asked = 0;
+    for (size_t i = 0; i < DOWNLOAD_WINDOW; i++) {
+        d->n_asked += d->slots[i].is_asked;
+    }
+}
+
+static void on_chunk(SlipwayClient *client, int64_t offset, const char *data, size_t n,
+                     bool is_last, void *userdata)
+{
+    DownloadSlot *slot = userdata;
+    Download *d = slot->download;
+    _cleanup_error_ Error err = {0};
+    int r = 0;
+
+    slot->is_asked = false;
+    if (d->is_over) {
+        /* only counted */
+    } else if (!fits(d, slot, offset, n, is_last, &err)) {
+        finish_error(d, SLIPWAY_ERROR_INTERNAL, &err);
+    } else if (slot == &d->slots[d->first]) {
+        r = write_piece(d, data, n, &err);
+        r = r == 0 ? advance(d, &err) : r;
+    } else {
+        buffer_clear(&slot->early);
+        r = buffer_append(&slot->early, data, n);
+        slot->is_early = r == 0;
+    }
+    if (r < 0) {
+        finish_error(d, SLIPWAY_ERROR_LOCAL, &err);
+    }
+    if (d->is_over) {
+        count_asked(d);
+    }
+    go_on(d);
+}
+
+static void on_read_failed(SlipwayClient *client, const SlipwayJson *result,
+                           const SlipwayError *error, void *userdata)
+{
+    DownloadSlot *slot = userdata;
+    Download *d = slot->download;
+    _cleanup_error_ Error err = {0};
+
+    slot->is_asked = false;
+    if (!d->is_over) {
+        (void)error_set(&err, -EREMOTEIO, "%s", error ? error->message : "no piece");
+        finish_error(d, error ? error->code : SLIPWAY_ERROR_INTERNAL, &err);
+    }
+    count_asked(d);
+    go_on(d);
+}
+
+static int ask(Download *d, DownloadSlot *slot)
+{
+    _cleanup_json_ Json *params = json_new_object();
+    ClientRequest *request;
+    int r = params ? json_set_string(params, "artifact", d->artifact) : -ENOMEM;
+
+    r = r == 0 ? json_set_int(params, "offset", slot->offset) : r;
+    r = r == 0 ? json_set_int(params, "length", slot->length) : r;
+    r = r == 0 ? client_send(d->client, "artifacts/read", params, on_read_failed, slot, &request)
+               : r;
+    if (r < 0) {
+        return r;
+    }
+    request->chunk = on_chunk;
+    slot->is_asked = true;
+    slot->is_early = false;
+    return 0;
+}
+
+static int read_description(Download *d, const SlipwayJson *artifact)
+{
+    const char *name = slipway_json_get_string(artifact, "/artifact", NULL);
+    const char *sha256 = slipway_json_get_string(artifact, "/sha256", NULL);
+
+    d->size = slipway_json_get_int(artifact, "/size", -1);
+    if (!name || !sha256 || strlen(sha256) != DIGEST_HEX_SIZE - 1 || d->size < 0 ||
+        d->size > DOWNLOAD_SIZE_MAX) {
+        return client_fail(d->client, -EINVAL,
+                           "this describes no artifact: it needs artifact, size and sha256");
+    }
+    memcpy(d->sha256, sha256, DIGEST_HEX_SIZE);
+    d->artifact = strdup(name);
+    return d->artifact ? 0 : -ENOMEM;
+}
+
+_public_ int slipway_artifact_download(SlipwayClient *client, const SlipwayJson *artifact,
+                                       const char *path, SlipwayProgressCallback progress,
+                                       SlipwayDoneCallback done, void *userdata)
+{
+    _cleanup_(download_freep) Download *d = calloc(1, sizeof(*d));
+    _cleanup_error_ Error err = {0};
+    int r;
+
+    if (!d) {
+        return -ENOMEM;
+    }
+    d->client = client;
+    d->fd = -1;
+    d->progress = progress;
+    d->done = done;
+    d->userdata = userdata;
+    d->piece = client_piece_size(client);
+    for (size_t i = 0; i < DOWNLOAD_WINDOW; i++) {
+        d->slots[i].download = d;
+    }
+    r = read_description(d, artifact);
+    if (r < 0) {
+        return r;
+    }
+    d->path = strdup(path);
+    if (!d->path || asprintf(&d->part, "%s.part", path) < 0) {
+        d->part = NULL;
+        return -ENOMEM;
+    }
+    r = open_part(d, false, &err);
+    if (r < 0) {
+        return client_fail(client, r, "%s", error_text(&err));
+    }
+    go_on(TAKE_PTR(d));
+    return 0;
+}
