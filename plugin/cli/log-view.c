@@ -9,7 +9,7 @@ int log_view_init(LogView *view, Output *output, const char *label)
 {
     static const OutputStyle styles[2] = {STYLE_ACTION, STYLE_WARN};
 
-    *view = (LogView){.output = output};
+    *view = (LogView){.output = output, .is_raw = output->is_raw};
     for (int i = 0; i < 2; i++) {
         int n = asprintf(&view->prefixes[i], "%s%s |%s ", output_style(output, false, styles[i]),
                          label, output_plain(output, false));
@@ -44,6 +44,10 @@ void log_view_write(LogView *view, bool is_error, const char *data, size_t n)
     int stream = is_error;
     const char *end = data + n;
 
+    if (view->is_raw) {
+        output_write(view->output, data, n);
+        return;
+    }
     if (view->is_mid_line && view->stream != stream) {
         log_view_end_line(view);
     }

@@ -10,6 +10,7 @@ typedef struct LogView {
     size_t prefix_lens[2];
     bool is_mid_line; /* the last byte was no line feed */
     int stream;       /* of the line that is not ended */
+    bool is_raw;      /* byte for byte: nothing is put before or between */
 } LogView;
 
 /* `label` is what stands before the bar. -1 when memory is out. */

@@ -12,6 +12,8 @@ const Option options_global[] = {
      "host's or the user's socket, else one is started)"},
     {"json", OPTION_FLAG, NULL, NULL,
      "for machines: each event and result is one JSON object on a line of stdout"},
+    {"raw", OPTION_FLAG, NULL, NULL,
+     "the log byte for byte, without the action's name before its lines"},
     {"quiet", OPTION_FLAG, NULL, NULL, "no log and no progress, only how it ended"},
     {"color", OPTION_CHOICE, "WHEN", "auto|always|never",
      "colours (default: auto, on a terminal unless NO_COLOR is set)"},

@@ -12,6 +12,7 @@
 
 typedef struct Output {
     bool is_json;
+    bool is_raw; /* a call's log is written byte for byte */
     bool is_quiet;
     bool has_color;       /* on stdout */
     bool has_error_color; /* on stderr */

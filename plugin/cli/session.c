@@ -37,8 +37,12 @@ static void on_connection(SlipwayClient *client, bool is_connected, const char *
 int session_init(Session *s, const Options *options, const Command *const *commands)
 {
     *s = (Session){.options = options, .commands = commands, .signal_fd = -1};
-    return output_init(&s->output, options_text(options, "color", "auto"),
-                       options_flag(options, "json"), options_flag(options, "quiet"));
+    if (output_init(&s->output, options_text(options, "color", "auto"),
+                    options_flag(options, "json"), options_flag(options, "quiet")) < 0) {
+        return -1;
+    }
+    s->output.is_raw = options_flag(options, "raw");
+    return 0;
 }
 
 void session_done(Session *s)
