@@ -25,6 +25,8 @@ void log_open(const char *program)
 }
 
 static void log_write_line(LogLevel level, const char *format, va_list ap, const char *tail)
+    _printf_(2, 0);
+static void log_write_line(LogLevel level, const char *format, va_list ap, const char *tail)
 {
     char line[LOG_LINE_MAX];
     int n;
