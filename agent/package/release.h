@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* release.json: what a package is (agent/runners/README.md, "The package"). */
+#pragma once
+
+#include "protocol/base/error.h"
+
+#include <stdint.h>
+
+#define RELEASE_FILE "release.json"
+#define RELEASE_IMAGE "oci" /* the image layout beside it */
+
+typedef struct Release {
+    char *name;
+    char *version;
+    char *digest; /* "sha256:…" of the image manifest */
+    char *commit; /* NULL where the source had none, as the next two */
+    char *repository;
+    char *ref;
+    char *template;       /* file of the package; NULL where the repository has none */
+    int64_t committed_at; /* seconds */
+} Release;
+
+void release_done(Release *release);
+#define _cleanup_release_ _cleanup_(release_done)
+
+/* Reads and checks `release.json` of an unpacked package. -EINVAL with every mistake. */
+int release_read(int package_fd, Release *ret, Error *err) _must_check_;
+
+/* Writes it; the same release gives the same bytes. */
+int release_write(int package_fd, const Release *release, Error *err) _must_check_;

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* spec.json, the call that this runner is for (agent/calls/README.md, "spec.json"). */
+#pragma once
+
+#include "protocol/base/error.h"
+#include "protocol/json.h"
+
+/* All strings are borrowed from `root`; what the spec may lack is NULL. */
+typedef struct Spec {
+    Json *root;
+    const char *call;
+    const char *action;
+    char *verb; /* "deploy" of "deploy-staging"; the action itself where there is no environment */
+    const char *run;
+    const char *created_at;
+    const char *traceparent;
+    const Json *parameters; /* never NULL */
+    const Json *origin;
+    const Json *approval;
+    const Json *environment; /* as in agent.json, with its `name` */
+    const char *environment_name;
+    int64_t grace_ms;
+
+    const char *call_directory;
+    const char *workspace;
+    const char *cache_directory;
+    const char *calls_directory;    /* NULL: no artifacts of other calls */
+    const char *inputs_directory;   /* NULL: no inputs */
+    const char *releases_directory; /* NULL: no kept releases */
+} Spec;
+
+/* Reads it whole from `fd` (borrowed). -EINVAL with every mistake, one on a line. */
+int spec_read(int fd, Spec *ret, Error *err) _must_check_;
+void spec_done(Spec *spec);
+#define _cleanup_spec_ _cleanup_(spec_done)
