@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Which files of a tree a list of patterns names. Patterns are relative, with `*`, `?`, `[…]`
  * inside a name and `**` for any number of directories; a pattern that names a directory means all
- * below it; one that starts with `!` takes away. Names are sorted by byte, without duplicates. */
+ * below it; one that starts with `!` takes away, wherever it stands in the list. A name that starts
+ * with a dot is nothing special, a `\` takes the meaning from the character after it, case counts.
+ * Names are sorted by byte, without duplicates. */
 #pragma once
 
 #include "protocol/base/error.h"
@@ -15,13 +17,16 @@ typedef struct FileList {
     char **names; /* relative to the root; regular files, symbolic links and empty directories */
     size_t count;
     size_t allocated;
+    size_t limit; /* set before: no more names than this; 0 means FILE_LIST_MAX */
 } FileList;
 
 void file_list_done(FileList *list);
 
-/* -EINVAL for a pattern that is absolute or has `..`; -ENOENT, naming the pattern, for one that
- * matches nothing. Never follows a symbolic link out of the root. */
+/* *ret has to be empty. -EINVAL for a pattern that is absolute or has `..`; -ENOENT, naming the
+ * pattern, for one that matches nothing; -E2BIG past the limit. Symbolic links are never followed;
+ * sockets, fifos and devices are left out. */
 int file_list_match(int root_fd, const char *const *patterns, size_t n_patterns, FileList *ret,
                     Error *err) _must_check_;
 
+/* Whether the pattern (with or without its `!`) names this name or a directory that it is in. */
 bool file_list_pattern_matches(const char *pattern, const char *name);

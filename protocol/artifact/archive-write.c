@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/* Two libarchive writers in a row: the first makes the tar, the second compresses it. Between them
+ * stands the tar as it is inside, whose digest an OCI image needs, and behind them the archive as
+ * it is outside, whose digest everybody needs. */
+#include "protocol/artifact/archive.h"
+
+#include "protocol/artifact/archive-name.h"
+#include "protocol/base/fd.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Blocks that pass through: file, tar, digest, compressor, digest, file. They fit in the cache. */
+#define WRITE_BLOCK_SIZE ((size_t)256 << 10)
+
+#define PROGRESS_STEP_BYTES ((int64_t)1 << 20)
+
+typedef struct FormatRow {
+    int (*add_filter)(struct archive *a); /* NULL: none */
+    const char *options;                  /* what makes the output depend on the input alone */
+    int level;                            /* default */
+} FormatRow;
+
+/* zstd with a worker cuts its input into jobs by size alone, so the output is the same on every
+ * machine, and compressing goes on beside reading and digesting. gzip would write the time. */
+static const FormatRow format_rows[] = {
+    [ARCHIVE_TAR] = {0},
+    [ARCHIVE_TAR_ZSTD] = {archive_write_add_filter_zstd, "zstd:threads=1", 1},
+    [ARCHIVE_TAR_GZIP] = {archive_write_add_filter_gzip, "gzip:!timestamp", 6},
+};
+
+struct ArchiveWriter {
+    struct archive *tar;
+    struct archive *compressor; /* NULL: none */
+    struct archive_entry *entry;
+    Digest *contents_digest;
+    Digest *archive_digest; /* NULL: the same */
+    char *block;
+    int out_fd;
+    int64_t mtime;
+    bool refuses_links_out;
+    int write_error; /* of a callback below: libarchive keeps only its own words */
+    int64_t size_bytes;
+    int64_t entries;
+    int64_t done_bytes;
+    int64_t told_bytes;
+    ArchiveProgress progress;
+    void *progress_userdata;
+};
+
+ArchiveWriter *archive_writer_free(ArchiveWriter *w)
+{
+    if (w) {
+        /* Not through: freeing would finish the archive, as if all were there. */
+        if (w->tar) {
+            (void)archive_write_fail(w->tar);
+            (void)archive_write_free(w->tar);
+        }
+        if (w->compressor) {
+            (void)archive_write_fail(w->compressor);
+            (void)archive_write_free(w->compressor);
+        }
+        archive_entry_free(w->entry);
+        (void)digest_free(w->contents_digest);
+        (void)digest_free(w->archive_digest);
+        free(w->block);
+        free(w);
+    }
+    return NULL;
+}
+
+static int fail(ArchiveWriter *w, struct archive *a, Error *err)
+{
+    if (w->write_error) {
+        return error_set_errno(err, w->write_error, "cannot write the archive");
+    }
+    if (archive_errno(a) == ENOMEM) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    return error_set(err, -EIO, "cannot write the archive: %s", archive_error_string(a));
+}
+
+static la_ssize_t reject(ArchiveWriter *w, struct archive *a, int r)
+{
+    w->write_error = r;
+    archive_set_error(a, -r, "%s", strerror(-r));
+    return -1;
+}
+
+static la_ssize_t on_archive_bytes(struct archive *a, void *userdata, const void *data, size_t n)
+{
+    ArchiveWriter *w = userdata;
+    int r = fd_write_all(w->out_fd, data, n);
+
+    if (r == 0 && w->archive_digest) {
+        r = digest_update(w->archive_digest, data, n);
+    }
+    if (r < 0) {
+        return reject(w, a, r);
+    }
+    w->size_bytes += (int64_t)n;
+    return (la_ssize_t)n;
+}
+
+static la_ssize_t on_tar_bytes(struct archive *a, void *userdata, const void *data, size_t n)
+{
+    ArchiveWriter *w = userdata;
+    int r = digest_update(w->contents_digest, data, n);
+
+    if (r < 0) {
+        return reject(w, a, r);
+    }
+    if (!w->compressor) {
+        return on_archive_bytes(a, w, data, n);
+    }
+    if (archive_write_data(w->compressor, data, n) != (la_ssize_t)n) {
+        return reject(w, a, w->write_error ? w->write_error : -EIO);
+    }
+    return (la_ssize_t)n;
+}
+
+static int open_compressor(ArchiveWriter *w, const FormatRow *row, int level, Error *err)
+{
+    struct archive *a = w->compressor = archive_write_new();
+    char level_text[16];
+
+    if (!a) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    (void)snprintf(level_text, sizeof(level_text), "%d", level ? level : row->level);
+    if (archive_write_set_format_raw(a) != ARCHIVE_OK || row->add_filter(a) != ARCHIVE_OK ||
+        archive_write_set_options(a, row->options) != ARCHIVE_OK ||
+        archive_write_set_filter_option(a, NULL, "compression-level", level_text) != ARCHIVE_OK ||
+        archive_write_set_bytes_per_block(a, (int)WRITE_BLOCK_SIZE) != ARCHIVE_OK ||
+        archive_write_set_bytes_in_last_block(a, 1) != ARCHIVE_OK ||
+        archive_write_open(a, w, NULL, on_archive_bytes, NULL) != ARCHIVE_OK) {
+        return fail(w, a, err);
+    }
+    archive_entry_set_filetype(w->entry, AE_IFREG);
+    archive_entry_set_pathname(w->entry, "tar");
+    return archive_write_header(a, w->entry) == ARCHIVE_OK ? 0 : fail(w, a, err);
+}
+
+static int open_tar(ArchiveWriter *w, Error *err)
+{
+    struct archive *a = w->tar = archive_write_new();
+
+    if (!a) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    /* "Restricted": pax headers only where ustar cannot say it, and none with inode numbers. */
+    if (archive_write_set_format_pax_restricted(a) != ARCHIVE_OK ||
+        archive_write_set_bytes_per_block(a, (int)WRITE_BLOCK_SIZE) != ARCHIVE_OK ||
+        archive_write_set_bytes_in_last_block(a, 1) != ARCHIVE_OK ||
+        archive_write_open(a, w, NULL, on_tar_bytes, NULL) != ARCHIVE_OK) {
+        return fail(w, a, err);
+    }
+    return 0;
+}
+
+int archive_writer_new(ArchiveFormat format, int level, int out_fd, int64_t mtime,
+                       ArchiveWriter **ret, Error *err)
+{
+    _cleanup_archive_locale_ ArchiveLocale locale = archive_locale_enter();
+    _cleanup_(archive_writer_freep) ArchiveWriter *w = calloc(1, sizeof(*w));
+    const FormatRow *row = &format_rows[format];
+    int r;
+
+    if (!w) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    w->out_fd = out_fd;
+    w->mtime = mtime;
+    w->block = malloc(WRITE_BLOCK_SIZE);
+    w->entry = archive_entry_new();
+    if (!w->block || !w->entry) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    r = digest_new(&w->contents_digest, err);
+    if (r == 0 && row->add_filter) {
+        r = digest_new(&w->archive_digest, err);
+        if (r == 0) {
+            r = open_compressor(w, row, level, err);
+        }
+    }
+    if (r == 0) {
+        r = open_tar(w, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    *ret = TAKE_PTR(w);
+    return 0;
+}
+
+void archive_writer_set_progress(ArchiveWriter *w, ArchiveProgress progress, void *userdata)
+{
+    w->progress = progress;
+    w->progress_userdata = userdata;
+}
+
+static void tell_progress(ArchiveWriter *w, int64_t step_bytes)
+{
+    if (w->progress && w->done_bytes - w->told_bytes >= step_bytes) {
+        w->told_bytes = w->done_bytes;
+        w->progress(w->done_bytes, w->progress_userdata);
+    }
+}
+
+/* One header; what follows of a regular file is written by the caller. */
+static int put_header(ArchiveWriter *w, const char *to, const struct stat *st, const char *target,
+                      Error *err)
+{
+    _cleanup_archive_locale_ ArchiveLocale locale = archive_locale_enter();
+    _cleanup_(archive_name_done) ArchiveName name = {0};
+    int r = archive_name_parse(to, &name, err);
+
+    if (r == 0 && name.count == 0) {
+        r = error_set(err, -EBADMSG, "names the root");
+    }
+    if (r == 0 && target && w->refuses_links_out) {
+        r = archive_name_check_link(&name, target, err);
+    }
+    if (r < 0) { /* a mistake of whoever gave the name, where a reader says that of the archive */
+        if (r == -EBADMSG && err) {
+            err->code = -EINVAL;
+        }
+        return r == -EBADMSG ? -EINVAL : r;
+    }
+    archive_entry_clear(w->entry);
+    archive_entry_set_pathname(w->entry, to);
+    archive_entry_set_mode(w->entry, (st->st_mode & S_IFMT) | (st->st_mode & 0777));
+    archive_entry_set_mtime(w->entry, w->mtime >= 0 ? w->mtime : st->st_mtim.tv_sec, 0);
+    archive_entry_set_size(w->entry, S_ISREG(st->st_mode) ? st->st_size : 0);
+    if (target) {
+        archive_entry_set_symlink(w->entry, target);
+    }
+    if (archive_write_header(w->tar, w->entry) != ARCHIVE_OK) {
+        return fail(w, w->tar, err);
+    }
+    w->entries++;
+    return 0;
+}
+
+static int put_data(ArchiveWriter *w, const void *data, size_t n, Error *err)
+{
+    if (archive_write_data(w->tar, data, n) != (la_ssize_t)n) {
+        return fail(w, w->tar, err);
+    }
+    w->done_bytes += (int64_t)n;
+    tell_progress(w, PROGRESS_STEP_BYTES);
+    return 0;
+}
+
+static int put_file_content(ArchiveWriter *w, int fd, int64_t size, Error *err)
+{
+    int64_t left = size;
+    ssize_t got = 0;
+    int r;
+
+    /* One more read at the end tells whether it grew. */
+    do {
+        got = fd_read_full(fd, w->block, left > 0 ? MIN((int64_t)WRITE_BLOCK_SIZE, left) : 1);
+        if (got < 0) {
+            return error_set_errno(err, (int)got, "cannot read it");
+        }
+        if (left > 0 ? got == 0 : got > 0) {
+            return error_set(err, -EAGAIN, "changed its size while it was packed");
+        }
+        r = got > 0 ? put_data(w, w->block, (size_t)got, err) : 0;
+        if (r < 0) {
+            return r;
+        }
+        left -= got;
+    } while (got > 0);
+    return 0;
+}
+
+static int add_file(ArchiveWriter *w, int root_fd, const char *from, const char *to, mode_t mode,
+                    Error *err)
+{
+    _cleanup_fd_ int fd = openat(root_fd, from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    int r;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        return error_set_errno(err, -errno, "cannot read it");
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return error_set(err, -EAGAIN, "was replaced while it was packed");
+    }
+    if (mode != (mode_t)-1) {
+        st.st_mode = S_IFREG | mode;
+    }
+    r = put_header(w, to, &st, NULL, err);
+    return r < 0 ? r : put_file_content(w, fd, st.st_size, err);
+}
+
+static int add_link(ArchiveWriter *w, int root_fd, const char *from, const char *to,
+                    const struct stat *st, Error *err)
+{
+    char target[ARCHIVE_NAME_MAX + 2];
+    ssize_t n = readlinkat(root_fd, from, target, sizeof(target));
+
+    if (n < 0) {
+        return error_set_errno(err, -errno, "cannot read it");
+    }
+    if (n == (ssize_t)sizeof(target)) {
+        return error_set(err, -EINVAL, "is a link with a target of more than %d bytes",
+                         ARCHIVE_NAME_MAX);
+    }
+    target[n] = '\0';
+    return put_header(w, to, st, target, err);
+}
+
+static int add(ArchiveWriter *w, int root_fd, const char *from, const char *to, mode_t mode,
+               Error *err)
+{
+    struct stat st;
+
+    if (fstatat(root_fd, from, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        return error_set_errno(err, -errno, "cannot read it");
+    }
+    if (S_ISREG(st.st_mode)) {
+        return add_file(w, root_fd, from, to, mode, err);
+    }
+    if (S_ISLNK(st.st_mode)) {
+        return add_link(w, root_fd, from, to, &st, err);
+    }
+    if (S_ISDIR(st.st_mode)) {
+        if (mode != (mode_t)-1) {
+            st.st_mode = S_IFDIR | mode;
+        }
+        return put_header(w, to, &st, NULL, err);
+    }
+    return error_set(err, -EINVAL, "is neither a file nor a link nor a directory");
+}
+
+int archive_writer_add(ArchiveWriter *w, int root_fd, const char *from, const char *to, mode_t mode,
+                       Error *err)
+{
+    int r = add(w, root_fd, from, to, mode, err);
+
+    return r < 0 ? error_wrap(err, "'%s'", from) : 0;
+}
+
+int archive_writer_add_bytes(ArchiveWriter *w, const char *to, const void *data, size_t n,
+                             mode_t mode, Error *err)
+{
+    struct stat st = {.st_mode = S_IFREG | (mode & 0777), .st_size = (off_t)n};
+    int r = put_header(w, to, &st, NULL, err);
+
+    if (r == 0 && n > 0) {
+        r = put_data(w, data, n, err);
+    }
+    return r < 0 ? error_wrap(err, "'%s'", to) : 0;
+}
+
+int archive_writer_add_directory(ArchiveWriter *w, const char *to, mode_t mode, Error *err)
+{
+    struct stat st = {.st_mode = S_IFDIR | (mode & 0777)};
+    int r = put_header(w, to, &st, NULL, err);
+
+    return r < 0 ? error_wrap(err, "'%s'", to) : 0;
+}
+
+int archive_writer_finish(ArchiveWriter *w, ArchiveSummary *ret, Error *err)
+{
+    ArchiveSummary summary = {0};
+    int r;
+
+    if (archive_write_close(w->tar) != ARCHIVE_OK) {
+        return fail(w, w->tar, err);
+    }
+    if (w->compressor && archive_write_close(w->compressor) != ARCHIVE_OK) {
+        return fail(w, w->compressor, err);
+    }
+    summary.size_bytes = w->size_bytes;
+    summary.entries = w->entries;
+    r = digest_finish(w->contents_digest, summary.contents_sha256);
+    if (r == 0 && w->archive_digest) {
+        r = digest_finish(w->archive_digest, summary.sha256);
+    } else if (r == 0) {
+        memcpy(summary.sha256, summary.contents_sha256, sizeof(summary.sha256));
+    }
+    if (r < 0) {
+        return error_set_errno(err, r, "cannot finish the archive's digest");
+    }
+    tell_progress(w, 1);
+    *ret = summary;
+    return 0;
+}
+
+int archive_pack(int root_fd, char *const *names, size_t n_names, int64_t mtime, int out_fd,
+                 ArchiveProgress progress, void *userdata, ArchiveSummary *ret, Error *err)
+{
+    _cleanup_(archive_writer_freep) ArchiveWriter *w = NULL;
+    int r = archive_writer_new(ARCHIVE_TAR_ZSTD, 0, out_fd, mtime, &w, err);
+
+    if (r < 0) {
+        return r;
+    }
+    /* Whoever unpacks it refuses such a link: better said here, where it can be mended. */
+    w->refuses_links_out = true;
+    archive_writer_set_progress(w, progress, userdata);
+    for (size_t i = 0; i < n_names; i++) {
+        r = archive_writer_add(w, root_fd, names[i], names[i], (mode_t)-1, err);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return archive_writer_finish(w, ret, err);
+}
