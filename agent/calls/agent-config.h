@@ -11,13 +11,14 @@ typedef struct ActionConfig {
     char *name; /* "build", "deploy-prod", "migrate-db" */
     char *title;
     char *description;
-    char **command; /* NULL-terminated; the first is absolute */
-    Json *parameters_schema;
-    Json *outputs_schema;
-    Json *environment; /* the environment's object with its `name`, or NULL; borrowed from root */
-    Json *env;         /* variables for it, or NULL; borrowed from root */
-    int64_t timeout_ms;
-    int64_t silence_timeout_ms;
+    char **command;             /* NULL-terminated; the first is absolute */
+    const char *schema;         /* of a built-in one: its name in protocol/schema */
+    const Json *parameters;     /* the operator's own schemas, or NULL; borrowed from root */
+    const Json *outputs;        /* the same */
+    const Json *environment;    /* with its `name`, or NULL; borrowed from root */
+    const Json *env;            /* variables for it, or NULL; borrowed from root */
+    int64_t timeout_ms;         /* 0: none */
+    int64_t silence_timeout_ms; /* 0: none */
     bool is_idempotent;
     bool needs_approval;
 } ActionConfig;
@@ -34,7 +35,7 @@ typedef struct AgentConfig {
     char *state_directory;
     char *libexec_directory; /* where shim and runners are */
     unsigned slots;
-    int64_t timeout_ms; /* upper limits and defaults of every call */
+    int64_t timeout_ms; /* upper limits and defaults of every call; 0: none */
     int64_t silence_timeout_ms;
     int64_t grace_ms;
     unsigned keep_days;
@@ -44,7 +45,7 @@ typedef struct AgentConfig {
     size_t n_actions;
     SecretConfig *secrets;
     size_t n_secrets;
-    char **allowed_users;
+    char **allowed_users; /* names or numbers, NULL-terminated */
     char **allowed_groups;
 } AgentConfig;
 
@@ -55,4 +56,10 @@ int agent_config_load(const char *path, const char *state_directory, AgentConfig
 AgentConfig *agent_config_free(AgentConfig *config);
 DEFINE_CLEANUP(AgentConfig, agent_config_free)
 
+/* NULL if there is none. */
 const ActionConfig *agent_config_find_action(const AgentConfig *config, const char *name);
+
+/* The JSON Schemas of its parameters and its outputs (each `ret` may be NULL). Parsed when they are
+ * asked for, because most agents idle most of the time; what is returned is the caller's. */
+int action_config_load_schemas(const ActionConfig *action, Json **ret_parameters,
+                               Json **ret_outputs, Error *err) _must_check_;

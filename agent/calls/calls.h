@@ -67,7 +67,8 @@ int calls_cancel(Calls *calls, Call *call, Error *err) _must_check_;
 int calls_list(Calls *calls, unsigned states, const char *run, size_t limit, Json **ret,
                Error *err) _must_check_;
 
-/* The `health` members slots, queue, calls, disk and the problems that this room knows. */
+/* The `health` members slots, queue, calls, disk, containment and the problems that this room
+ * knows. */
 int calls_health(Calls *calls, Json **ret, Error *err) _must_check_;
 
 const char *call_id(const Call *call);
@@ -104,7 +105,7 @@ typedef struct CallEvent {
     int64_t time_us;
     const char *stream; /* log: "stdout" or "stderr" */
     int64_t offset;     /* log */
-    const char *data;   /* log: the bytes, at most CALL_LOG_CHUNK_MAX */
+    const char *data; /* log: the bytes, at most CALL_LOG_CHUNK_MAX; fewer where a disk lost some */
     size_t len;
     const Json *details; /* all but log: the members of the event besides call, seq and time */
 } CallEvent;
@@ -123,8 +124,9 @@ int call_follower_next(CallFollower *follower, CallEvent *ret, Error *err) _must
 bool call_follower_is_done(const CallFollower *follower);
 CallFollower *call_follower_free(CallFollower *follower);
 
-/* Appends to an input (calls/inputs, `inputs/write` in protocol/README.md). `sha256` is NULL unless
- * `is_last`. *ret_size is the size so far. -EINVAL, -EILSEQ: the offset does not fit; -EFBIG;
- * -EBADMSG: the digest does not fit; storage errors. */
+/* Appends to an input (`inputs/write` in protocol/README.md). `sha256` is NULL unless `is_last`; it
+ * is kept beside the input, and whoever uses the input checks it (README.md, "Inputs"). *ret_size
+ * is the size so far. -EINVAL: the name or the digest is none; -EILSEQ: the offset does not fit, or
+ * the input is complete and another; -EFBIG: beyond maxInputBytes; storage errors. */
 int calls_write_input(Calls *calls, const char *input, int64_t offset, const void *data, size_t n,
                       bool is_last, const char *sha256, int64_t *ret_size, Error *err) _must_check_;
