@@ -113,7 +113,9 @@ typedef struct CallEvent {
 #define CALL_LOG_CHUNK_MAX ((size_t)64 << 10)
 
 /* Follows the events with seq > `after`. `ready` is called from the loop when there may be more to
- * read after call_follower_next answered 0; never from inside these functions. */
+ * read after call_follower_next answered 0; never from inside these functions. It is called, too,
+ * once call_state() has become CALL_FINISHED, even where no event is left to give: a follower with
+ * `after` = UINT64_MAX waits for the end and reads nothing. `follower` may be freed in `ready`. */
 int call_follow(Call *call, uint64_t after, void (*ready)(CallFollower *follower, void *userdata),
                 void *userdata, CallFollower **ret, Error *err) _must_check_;
 
