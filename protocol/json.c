@@ -635,6 +635,11 @@ int json_append_string(Json *array, const char *text)
     return json_append_take(array, json_new_string(text));
 }
 
+int json_append_null(Json *array)
+{
+    return json_object_array_add(array, NULL) < 0 ? -ENOMEM : 0;
+}
+
 void json_remove(Json *object, const char *name)
 {
     json_object_object_del(object, name);

@@ -87,6 +87,7 @@ int json_set_int(Json *object, const char *name, int64_t value) _must_check_;
 int json_set_bool(Json *object, const char *name, bool value) _must_check_;
 int json_append_take(Json *array, Json *value) _must_check_;
 int json_append_string(Json *array, const char *text) _must_check_;
+int json_append_null(Json *array) _must_check_;
 void json_remove(Json *object, const char *name);
 int json_copy(const Json *j, Json **ret) _must_check_; /* deep */
 bool json_equal(const Json *a, const Json *b);
