@@ -94,12 +94,18 @@ void buffer_consume(Buffer *b, size_t n)
     b->data[b->len] = '\0';
 }
 
+void buffer_truncate(Buffer *b, size_t len)
+{
+    assert(len <= b->len);
+    b->len = len;
+    if (b->data) {
+        b->data[len] = '\0';
+    }
+}
+
 void buffer_clear(Buffer *b)
 {
-    b->len = 0;
-    if (b->data) {
-        b->data[0] = '\0';
-    }
+    buffer_truncate(b, 0);
 }
 
 const char *buffer_text(const Buffer *b)

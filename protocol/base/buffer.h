@@ -32,6 +32,9 @@ int buffer_append_format(Buffer *b, const char *format, ...) _must_check_ _print
 /* Drops `n` bytes from the front. */
 void buffer_consume(Buffer *b, size_t n);
 
+/* Keeps the first `len` bytes only, which must be there: undoes appends. */
+void buffer_truncate(Buffer *b, size_t len);
+
 /* Empties, keeps the memory. */
 void buffer_clear(Buffer *b);
 
