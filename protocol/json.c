@@ -25,7 +25,7 @@ typedef struct Scanner {
     const char *target;
     size_t found_pos;
     size_t found_depth;
-    bool is_checking;
+    bool is_strict;
 } Scanner;
 
 static void scan_space(Scanner *s)
@@ -190,8 +190,38 @@ static const char *pointer_step(const char *target, const char *name, size_t n)
     return i == n ? target : NULL;
 }
 
+typedef struct MemberNames {
+    size_t starts[JSON_STRICT_MEMBERS_MAX];
+    size_t lens[JSON_STRICT_MEMBERS_MAX];
+    size_t count;
+} MemberNames;
+
+/* A name is compared as it is written, so in a strict text it has to be written plainly. */
+static bool check_name(Scanner *s, MemberNames *names, size_t start, size_t len)
+{
+    if (memchr(s->text + start, '\\', len)) {
+        return scan_fail(s, "a member name must be written without escapes here");
+    }
+    for (size_t i = 0; i < names->count; i++) {
+        if (names->lens[i] == len &&
+            memcmp(s->text + names->starts[i], s->text + start, len) == 0) {
+            s->pos = start;
+            return scan_fail(s, "a second member of the same name");
+        }
+    }
+    if (names->count == JSON_STRICT_MEMBERS_MAX) {
+        return scan_fail(s, "an object with too many members");
+    }
+    names->starts[names->count] = start;
+    names->lens[names->count++] = len;
+    return true;
+}
+
 static bool scan_object(Scanner *s, unsigned depth, const char *target)
 {
+    MemberNames names;
+
+    names.count = 0; /* and not two kilobytes of zeros for each object of every message */
     s->pos++;
     scan_space(s);
     if (scan_peek(s) == '}') {
@@ -205,7 +235,8 @@ static bool scan_object(Scanner *s, unsigned depth, const char *target)
         if (scan_peek(s) != '"') {
             return scan_fail(s, "a member name in double quotes is expected here");
         }
-        if (!scan_string(s)) {
+        if (!scan_string(s) ||
+            (s->is_strict && !check_name(s, &names, name_pos + 1, s->pos - name_pos - 2))) {
             return false;
         }
         rest = pointer_step(target, s->text + name_pos + 1, s->pos - name_pos - 2);
@@ -318,9 +349,9 @@ static int fail_at(const char *text, size_t pos, const char *problem, Error *err
     return error_set(err, -EINVAL, "line %u, column %u: %s", line, column, problem);
 }
 
-int json_parse(const char *text, size_t n, Json **ret, Error *err)
+static int parse(const char *text, size_t n, bool is_strict, Json **ret, Error *err)
 {
-    Scanner s = {.text = text, .len = n};
+    Scanner s = {.text = text, .len = n, .is_strict = is_strict};
     struct json_tokener *tokener;
     struct json_object *value;
     enum json_tokener_error problem;
@@ -353,6 +384,16 @@ int json_parse(const char *text, size_t n, Json **ret, Error *err)
     }
     *ret = value;
     return 0;
+}
+
+int json_parse(const char *text, size_t n, Json **ret, Error *err)
+{
+    return parse(text, n, /* is_strict= */ false, ret, err);
+}
+
+int json_parse_strict(const char *text, size_t n, Json **ret, Error *err)
+{
+    return parse(text, n, /* is_strict= */ true, ret, err);
 }
 
 void json_locate(const char *text, size_t n, const char *pointer, unsigned *ret_line,

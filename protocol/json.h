@@ -33,6 +33,11 @@ typedef enum JsonType {
  * with success. */
 int json_parse(const char *text, size_t n, Json **ret, Error *err) _must_check_;
 
+/* The same for a text that is signed, where two readers must never see two things: members of the
+ * same name are refused, as are names with escapes and objects of more than this many members. */
+int json_parse_strict(const char *text, size_t n, Json **ret, Error *err) _must_check_;
+#define JSON_STRICT_MEMBERS_MAX 128
+
 Json *json_ref(Json *j);
 Json *json_unref(Json *j);
 DEFINE_CLEANUP(Json, json_unref)
