@@ -20,6 +20,8 @@ int buffer_reserve(Buffer *b, size_t n)
     size_t want, size;
     char *data;
 
+    assert(limit < SIZE_MAX / 2);
+
     if (n > limit || b->len > limit - n) {
         return -ENOBUFS;
     }
@@ -31,6 +33,7 @@ int buffer_reserve(Buffer *b, size_t n)
     while (size < want) {
         size *= 2;
     }
+    size = MIN(size, limit + 1); /* the NUL is not counted */
     data = realloc(b->data, size);
     if (!data) {
         return -ENOMEM;
