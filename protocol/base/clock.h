@@ -18,5 +18,6 @@ int64_t clock_wall_us(void);
 /* Writes a moment as RFC 3339 UTC. `text` has CLOCK_TEXT_SIZE bytes. Returns `text`. */
 const char *clock_format(int64_t wall_us, char text[static CLOCK_TEXT_SIZE]);
 
-/* Reads what clock_format writes (fraction optional, "Z" only). -EINVAL. */
+/* Reads what clock_format writes, strictly: the fraction may be absent or longer, the zone is "Z",
+ * the day is one that exists, there is no leap second. -EINVAL. */
 int clock_parse(const char *text, int64_t *ret_wall_us) _must_check_;
