@@ -13,13 +13,47 @@
 
 #define FILE_READ_STEP ((size_t)64 << 10)
 
-/* Deeper than any real tree (PATH_MAX / 2), and each level holds one descriptor and little stack.
- */
-#define FILE_TREE_DEPTH_MAX 512
+/* Each level of a walk holds a descriptor and the 32 KiB of a DIR. Real trees are less deep; what
+ * is deeper does not count for the size, and is removed in several goes. */
+#define FILE_TREE_DEPTH_MAX 100
+
+/* Reads on to the end of the file or the end of the buffer's room. */
+static int read_to_end(int fd, off_t expected, Buffer *b)
+{
+    size_t limit = b->limit ? b->limit : BUFFER_LIMIT_DEFAULT;
+    size_t step = MIN((size_t)expected, FILE_READ_STEP) + 1; /* the one finds the end */
+
+    for (;;) {
+        size_t room = MIN(step, limit - b->len);
+        char past_limit;
+        ssize_t got;
+        int r;
+
+        if (room == 0) { /* full, which is fine if the file ends here */
+            got = fd_read_full(fd, &past_limit, 1);
+            return got > 0 ? -ENOBUFS : (int)got;
+        }
+        r = buffer_reserve(b, room);
+        if (r < 0) {
+            return r;
+        }
+        got = fd_read_full(fd, b->data + b->len, room);
+        if (got < 0) {
+            return (int)got;
+        }
+        b->len += (size_t)got;
+        b->data[b->len] = '\0';
+        if ((size_t)got < room) {
+            return 0;
+        }
+        step = FILE_READ_STEP;
+    }
+}
 
 int file_read(int dir_fd, const char *name, Buffer *b, Error *err)
 {
     _cleanup_fd_ int fd = -1;
+    size_t start = b->len;
     struct stat st;
     int r;
 
@@ -30,32 +64,16 @@ int file_read(int dir_fd, const char *name, Buffer *b, Error *err)
     if (!S_ISREG(st.st_mode)) {
         return error_set(err, -EINVAL, "cannot read '%s': not a regular file", name);
     }
-    for (;;) {
-        ssize_t got;
-
-        r = buffer_reserve(b, FILE_READ_STEP);
-        if (r == -ENOBUFS) { /* near the limit: what is left may still be enough */
-            size_t left = (b->limit ? b->limit : BUFFER_LIMIT_DEFAULT) - b->len;
-
-            if ((off_t)left < st.st_size - (off_t)b->len) {
-                return error_set(err, r, "'%s' is larger than the %zu bytes allowed", name,
-                                 b->limit);
-            }
-            r = buffer_reserve(b, left);
-        }
-        if (r < 0) {
-            return error_set_errno(err, r, "cannot read '%s'", name);
-        }
-        got = fd_read_full(fd, b->data + b->len, MIN(FILE_READ_STEP, b->allocated - b->len - 1));
-        if (got < 0) {
-            return error_set_errno(err, (int)got, "cannot read '%s'", name);
-        }
-        b->len += (size_t)got;
-        b->data[b->len] = '\0';
-        if (got == 0) {
-            return 0;
-        }
+    r = read_to_end(fd, st.st_size, b);
+    if (r < 0 && b->data) {
+        b->len = start;
+        b->data[start] = '\0';
     }
+    if (r == -ENOBUFS) {
+        return error_set(err, r, "'%s' is larger than the %zu bytes allowed", name,
+                         (b->limit ? b->limit : BUFFER_LIMIT_DEFAULT) - start);
+    }
+    return r < 0 ? error_set_errno(err, r, "cannot read '%s'", name) : 0;
 }
 
 int file_sync_dir(int dir_fd)
@@ -88,6 +106,18 @@ static int sync_parent(int dir_fd, const char *name)
     return fd < 0 ? -errno : file_sync_dir(fd);
 }
 
+/* A file that nobody has open and that has our mode, whatever an earlier try left behind. */
+static int create_aside(int dir_fd, const char *aside, mode_t mode)
+{
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+    int fd = openat(dir_fd, aside, flags, mode);
+
+    if (fd < 0 && errno == EEXIST && unlinkat(dir_fd, aside, 0) == 0) {
+        fd = openat(dir_fd, aside, flags, mode);
+    }
+    return fd < 0 ? -errno : fd;
+}
+
 int file_replace(int dir_fd, const char *name, const void *data, size_t n, mode_t mode, Error *err)
 {
     _cleanup_free_ char *aside = NULL;
@@ -98,8 +128,8 @@ int file_replace(int dir_fd, const char *name, const void *data, size_t n, mode_
         aside = NULL;
         return error_set(err, -ENOMEM, "out of memory");
     }
-    fd = openat(dir_fd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-    r = fd < 0 ? -errno : fd_write_all(fd, data, n);
+    fd = create_aside(dir_fd, aside, mode);
+    r = fd < 0 ? fd : fd_write_all(fd, data, n);
     if (r == 0 && (fsync(fd) < 0 || renameat(dir_fd, aside, dir_fd, name) < 0)) {
         r = -errno;
     }
@@ -118,9 +148,13 @@ int file_replace(int dir_fd, const char *name, const void *data, size_t n, mode_
 int file_make_dirs(const char *path, mode_t mode, Error *err)
 {
     _cleanup_free_ char *copy = strdup(path);
+    struct stat st;
 
     if (!copy) {
         return error_set(err, -ENOMEM, "out of memory");
+    }
+    if (!*path) {
+        return error_set(err, -ENOENT, "cannot make a directory without a name");
     }
     for (char *p = copy + 1;; p++) {
         if (*p == '/' || *p == '\0') {
@@ -136,82 +170,137 @@ int file_make_dirs(const char *path, mode_t mode, Error *err)
             }
         }
     }
-    {
-        struct stat st;
-
-        if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {
-            return error_set(err, -ENOTDIR, "'%s' is not a directory", path);
-        }
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {
+        return error_set(err, -ENOTDIR, "'%s' is not a directory", path);
     }
     return 0;
 }
+
+/* ---- trees ------------------------------------------------------------------------------------
+ */
 
 typedef struct TreeWalk {
     dev_t device;
     int64_t size;
     bool is_removing;
+    int top_fd;      /* removing: the tree's own directory, -1 above it */
+    unsigned lifted; /* removing: directories that were too deep and stand in the top now */
     int first_error;
 } TreeWalk;
+
+static void tree_fail(TreeWalk *walk, int code)
+{
+    walk->first_error = walk->first_error ? walk->first_error : code;
+}
+
+/* Gives us all rights on a directory of ours, so that it can be emptied. fchmodat() would follow a
+ * symbolic link that took its place meanwhile; this does not. */
+static bool make_usable(int dir_fd, const char *name)
+{
+    char path[sizeof("/proc/self/fd/") + 12];
+    _cleanup_fd_ int fd = -1;
+
+    fd = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return fd >= 0 && chmod(path, 0700) == 0;
+}
+
+static DIR *tree_open_dir(const TreeWalk *walk, int dir_fd, const char *name)
+{
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    _cleanup_fd_ int fd = -1;
+    DIR *dir;
+
+    if (walk->is_removing && faccessat(dir_fd, name, R_OK | W_OK | X_OK, AT_EACCESS) < 0) {
+        (void)make_usable(dir_fd, name);
+    }
+    fd = openat(dir_fd, name, flags);
+    dir = fd < 0 ? NULL : fdopendir(fd);
+    if (dir) {
+        (void)TAKE_FD(fd);
+    }
+    return dir;
+}
+
+/* A directory at the depth limit is moved up into the top of the tree and removed from there. */
+static void tree_lift(TreeWalk *walk, int dir_fd, const char *name)
+{
+    char place[32];
+    int r;
+
+    do {
+        (void)snprintf(place, sizeof(place), ".slipway-lifted-%u", walk->lifted++);
+        r = renameat2(dir_fd, name, walk->top_fd, place, RENAME_NOREPLACE);
+        if (r < 0 && errno == EACCES && make_usable(dir_fd, name)) {
+            r = renameat2(dir_fd, name, walk->top_fd, place, RENAME_NOREPLACE);
+        }
+    } while (r < 0 && errno == EEXIST);
+    if (r < 0) {
+        tree_fail(walk, -errno);
+    }
+}
 
 static void tree_visit(TreeWalk *walk, int dir_fd, const char *name, int depth);
 
 static void tree_visit_children(TreeWalk *walk, int dir_fd, const char *name, int depth)
 {
+    DIR *dir = tree_open_dir(walk, dir_fd, name);
     struct dirent *entry;
-    DIR *dir;
-    int fd;
+    unsigned lifted;
 
-    fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES && walk->is_removing && fchmodat(dir_fd, name, 0700, 0) == 0) {
-        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    }
-    dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
-        (void)fd_close(fd);
-        return;
+        return; /* removing: the attempt to remove the directory itself will say why */
     }
-    while ((entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            tree_visit(walk, dirfd(dir), entry->d_name, depth + 1);
+    if (depth == 0) {
+        walk->top_fd = dirfd(dir);
+    }
+    do {
+        lifted = walk->lifted;
+        rewinddir(dir);
+        while ((entry = readdir(dir))) {
+            if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+                tree_visit(walk, dirfd(dir), entry->d_name, depth + 1);
+            }
         }
-    }
+    } while (depth == 0 && walk->lifted > lifted && !walk->first_error);
     (void)closedir(dir);
 }
 
 static void tree_visit(TreeWalk *walk, int dir_fd, const char *name, int depth)
 {
+    bool is_dir;
     struct stat st;
-    int r;
 
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        if (errno != ENOENT) {
+            tree_fail(walk, -errno);
+        }
         return;
     }
     if (depth == 0) {
         walk->device = st.st_dev;
     }
-    if (st.st_dev != walk->device || depth > FILE_TREE_DEPTH_MAX) {
-        walk->first_error = walk->first_error ? walk->first_error : -EXDEV;
+    if (st.st_dev != walk->device) {
+        tree_fail(walk, -EXDEV);
         return;
     }
+    is_dir = S_ISDIR(st.st_mode);
     walk->size += (int64_t)st.st_blocks * 512;
-    if (S_ISDIR(st.st_mode)) {
+    if (is_dir && depth < FILE_TREE_DEPTH_MAX) {
         tree_visit_children(walk, dir_fd, name, depth);
-    }
-    if (!walk->is_removing) {
+    } else if (is_dir && walk->is_removing) {
+        tree_lift(walk, dir_fd, name);
         return;
     }
-    r = unlinkat(dir_fd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
-    if (r < 0 && errno == EACCES && fchmod(dir_fd, 0700) == 0) { /* it is ours, so give it */
-        r = unlinkat(dir_fd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
-    }
-    if (r < 0 && errno != ENOENT && !walk->first_error) {
-        walk->first_error = -errno;
+    if (walk->is_removing && unlinkat(dir_fd, name, is_dir ? AT_REMOVEDIR : 0) < 0 &&
+        errno != ENOENT) {
+        tree_fail(walk, -errno);
     }
 }
 
 int file_remove_tree(int dir_fd, const char *name, Error *err)
 {
-    TreeWalk walk = {.is_removing = true};
+    TreeWalk walk = {.is_removing = true, .top_fd = -1};
 
     tree_visit(&walk, dir_fd, name, 0);
     if (walk.first_error) {
@@ -222,7 +311,7 @@ int file_remove_tree(int dir_fd, const char *name, Error *err)
 
 int64_t file_tree_size(int dir_fd, const char *name)
 {
-    TreeWalk walk = {0};
+    TreeWalk walk = {.top_fd = -1};
 
     tree_visit(&walk, dir_fd, name, 0);
     return walk.size;
