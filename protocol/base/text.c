@@ -97,9 +97,9 @@ size_t text_utf8_incomplete_tail(const char *data, size_t n)
     return 0;
 }
 
-/* Bytes that stand for themselves in a JSON string. Found eight at a time: a byte below 0x20, a
+/* ASCII that stands for itself in a JSON string. Found eight at a time: a byte below 0x20, a
  * quote, a backslash or one with the high bit stops the run. */
-static size_t json_plain_prefix(const char *data, size_t n)
+static size_t json_plain_ascii(const char *data, size_t n)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     size_t i = 0;
@@ -126,6 +126,39 @@ static size_t json_plain_prefix(const char *data, size_t n)
     return i;
 }
 
+/* The same, with whole UTF-8 characters: a run that can be copied as it stands. */
+static size_t json_plain_prefix(const char *data, size_t n)
+{
+    size_t i = json_plain_ascii(data, n);
+
+    while (i < n && (unsigned char)data[i] >= 0x80) {
+        int len = utf8_char_len((const unsigned char *)data + i, n - i);
+
+        if (len <= 0) {
+            break;
+        }
+        i += (size_t)len;
+        if (i < n && (unsigned char)data[i] < 0x80) {
+            i += json_plain_ascii(data + i, n - i);
+        }
+    }
+    return i;
+}
+
+/* buffer_append for a few bytes at a time, which there are many of in a colourful log. */
+static inline int append_few(Buffer *b, const char *data, size_t n)
+{
+    size_t limit = b->limit ? b->limit : BUFFER_LIMIT_DEFAULT;
+
+    if (b->len + n >= b->allocated || b->len + n > limit) {
+        return buffer_append(b, data, n);
+    }
+    memcpy(b->data + b->len, data, n);
+    b->len += n;
+    b->data[b->len] = '\0';
+    return 0;
+}
+
 static int append_json_escape(Buffer *b, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
@@ -149,9 +182,9 @@ static int append_json_escape(Buffer *b, unsigned char c)
         memcpy(text, "\\u00", 4);
         text[4] = hex[c >> 4];
         text[5] = hex[c & 15];
-        return buffer_append(b, text, 6);
+        return append_few(b, text, 6);
     }
-    return buffer_append(b, text, 2);
+    return append_few(b, text, 2);
 }
 
 int text_append_json(Buffer *b, const char *data, size_t n)
@@ -161,23 +194,16 @@ int text_append_json(Buffer *b, const char *data, size_t n)
 
     while (r == 0 && i < n) {
         size_t plain = json_plain_prefix(data + i, n - i);
-        int len;
 
         if (plain > 0) {
-            r = buffer_append(b, data + i, plain);
+            r = append_few(b, data + i, plain);
             i += plain;
-            continue;
-        }
-        len = utf8_char_len((const unsigned char *)data + i, n - i);
-        if (len == 1) {
-            r = append_json_escape(b, (unsigned char)data[i]);
-        } else if (len > 1) {
-            r = buffer_append(b, data + i, (size_t)len);
+        } else if ((unsigned char)data[i] < 0x80) {
+            r = append_json_escape(b, (unsigned char)data[i++]);
         } else {
-            r = buffer_append(b, "\xef\xbf\xbd", 3);
-            len = 1;
+            r = append_few(b, "\xef\xbf\xbd", 3);
+            i++;
         }
-        i += (size_t)len;
     }
     if (r == 0) {
         r = buffer_append(b, "\"", 1);
@@ -222,25 +248,53 @@ int text_append_base64(Buffer *b, const void *data, size_t n)
     return 0;
 }
 
-static int base64_value(unsigned char c)
-{
-    static signed char table[256];
-    static bool is_ready;
+/* The value of each digit with a mark that it is one. */
+#define BASE64_DIGIT 0x40
+#define D(c, value) [c] = BASE64_DIGIT | (value)
+static const uint8_t base64_values[256] = {
+    D('A', 0),  D('B', 1),  D('C', 2),  D('D', 3),  D('E', 4),  D('F', 5),  D('G', 6),  D('H', 7),
+    D('I', 8),  D('J', 9),  D('K', 10), D('L', 11), D('M', 12), D('N', 13), D('O', 14), D('P', 15),
+    D('Q', 16), D('R', 17), D('S', 18), D('T', 19), D('U', 20), D('V', 21), D('W', 22), D('X', 23),
+    D('Y', 24), D('Z', 25), D('a', 26), D('b', 27), D('c', 28), D('d', 29), D('e', 30), D('f', 31),
+    D('g', 32), D('h', 33), D('i', 34), D('j', 35), D('k', 36), D('l', 37), D('m', 38), D('n', 39),
+    D('o', 40), D('p', 41), D('q', 42), D('r', 43), D('s', 44), D('t', 45), D('u', 46), D('v', 47),
+    D('w', 48), D('x', 49), D('y', 50), D('z', 51), D('0', 52), D('1', 53), D('2', 54), D('3', 55),
+    D('4', 56), D('5', 57), D('6', 58), D('7', 59), D('8', 60), D('9', 61), D('+', 62), D('/', 63),
+};
+#undef D
 
-    if (!is_ready) {
-        memset(table, -1, sizeof(table));
-        for (int i = 0; i < 64; i++) {
-            table[(unsigned char)base64_digits[i]] = (signed char)i;
-        }
-        is_ready = true;
+/* Four digits without padding into three bytes. */
+static bool decode_quantum(const unsigned char *s, char *out)
+{
+    unsigned v0 = base64_values[s[0]], v1 = base64_values[s[1]];
+    unsigned v2 = base64_values[s[2]], v3 = base64_values[s[3]];
+    unsigned bits = (v0 & 63) << 18 | (v1 & 63) << 12 | (v2 & 63) << 6 | (v3 & 63);
+
+    out[0] = (char)(bits >> 16);
+    out[1] = (char)(bits >> 8);
+    out[2] = (char)bits;
+    return v0 & v1 & v2 & v3 & BASE64_DIGIT;
+}
+
+/* The last four digits, of which one or two are padding. The bits that no byte takes must be zero
+ * (RFC 4648 section 3.5), so that one content has one encoding. */
+static bool decode_padded(const unsigned char *s, size_t padding, char *out)
+{
+    unsigned char digits[4] = {s[0], s[1], padding == 2 ? 'A' : s[2], 'A'};
+    char bytes[3];
+
+    if (!decode_quantum(digits, bytes) || bytes[3 - padding] != 0) {
+        return false;
     }
-    return table[c];
+    memcpy(out, bytes, 3 - padding);
+    return true;
 }
 
 int text_decode_base64(Buffer *b, const char *text, size_t n)
 {
     const unsigned char *s = (const unsigned char *)text;
-    size_t start = b->len, padding = 0;
+    size_t padding = 0, whole, len;
+    bool is_good = true;
     char *out;
     int r;
 
@@ -250,26 +304,21 @@ int text_decode_base64(Buffer *b, const char *text, size_t n)
     if (n > 0) {
         padding = s[n - 1] != '=' ? 0 : s[n - 2] != '=' ? 1 : 2;
     }
-    r = buffer_reserve(b, n / 4 * 3);
+    whole = n / 4 - (padding > 0);
+    len = n / 4 * 3 - padding;
+    r = buffer_reserve(b, len);
     if (r < 0) {
         return r;
     }
-    out = b->data + start;
-    for (size_t i = 0; i < n; i += 4) {
-        bool is_last = i + 4 == n;
-        int v0 = base64_value(s[i]), v1 = base64_value(s[i + 1]);
-        int v2 = is_last && padding == 2 ? 0 : base64_value(s[i + 2]);
-        int v3 = is_last && padding >= 1 ? 0 : base64_value(s[i + 3]);
-
-        if ((v0 | v1 | v2 | v3) < 0) {
-            b->data[start] = '\0';
-            return -EINVAL;
-        }
-        *out++ = (char)(v0 << 2 | v1 >> 4);
-        *out++ = (char)(v1 << 4 | v2 >> 2);
-        *out++ = (char)(v2 << 6 | v3);
+    out = b->data + b->len;
+    for (size_t i = 0; i < whole && is_good; i++, s += 4, out += 3) {
+        is_good = decode_quantum(s, out);
     }
-    b->len = (size_t)(out - b->data) - padding;
+    if (!is_good || (padding > 0 && !decode_padded(s, padding, out))) {
+        b->data[b->len] = '\0';
+        return -EINVAL;
+    }
+    b->len += len;
     b->data[b->len] = '\0';
     return 0;
 }

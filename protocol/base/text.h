@@ -24,7 +24,8 @@ int text_append_json(Buffer *b, const char *data, size_t n) _must_check_;
 /* Base64 with padding, RFC 4648 section 4. */
 int text_append_base64(Buffer *b, const void *data, size_t n) _must_check_;
 
-/* Decodes strictly (padding required, no white space). -EINVAL leaves `b` as it was. */
+/* Decodes strictly: padding required, no white space, no bits left over. -EINVAL leaves `b` as it
+ * was. */
 int text_decode_base64(Buffer *b, const char *text, size_t n) _must_check_;
 
 /* A whole decimal number within the bounds. -EINVAL, -ERANGE. */
