@@ -21,7 +21,8 @@ int error_set(Error *err, int code, const char *format, ...) _printf_(3, 4);
 /* As error_set, with ": " and the text of the errno appended. */
 int error_set_errno(Error *err, int code, const char *format, ...) _printf_(3, 4);
 
-/* Puts "context: " before the text. Returns the code, so that it can be returned. */
+/* Puts "context: " before the text. Returns the code, so that it can be returned; -EIO where `err`
+ * is NULL, since nobody can tell which it was. */
 int error_wrap(Error *err, const char *format, ...) _printf_(2, 3);
 
 /* The sentence, never NULL: falls back on the name of the errno. Borrowed. */
