@@ -12,6 +12,10 @@
 
 #include <uv.h>
 
+/* `maxQueuedCalls` and `maxInputBytes` of the protocol. */
+#define CALLS_QUEUE_MAX 10000
+#define CALLS_INPUT_MAX ((int64_t)8 << 30)
+
 typedef struct Calls Calls;
 typedef struct Call Call;
 typedef struct CallFollower CallFollower;
