@@ -4,14 +4,12 @@
  * https://github.com/opencontainers/image-spec/blob/main/image-layout.md */
 #pragma once
 
+#include "agent/package/oci.h"
 #include "protocol/base/error.h"
 #include "protocol/json.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-/* "sha256:" and 64 hexadecimal digits, with the NUL. */
-#define OCI_DIGEST_SIZE 72
 
 typedef struct OciBlob {
     char digest[OCI_DIGEST_SIZE];
