@@ -104,22 +104,27 @@ int archive_name_check_link(const ArchiveName *name, const char *target, Error *
     return 0;
 }
 
-ArchiveLocale archive_locale_enter(void)
+locale_t archive_locale_new(const char *name)
 {
-    ArchiveLocale locale = {.own = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0)};
-
-    /* Without it, names in ASCII still work, and others are told as what they then are: errors. */
-    if (locale.own) {
-        locale.before = uselocale(locale.own);
-    }
-    return locale;
+    return newlocale(LC_CTYPE_MASK, name, (locale_t)0);
 }
 
-void archive_locale_leave(ArchiveLocale *locale)
+void archive_locale_free(locale_t own)
 {
-    if (locale->own) {
-        (void)uselocale(locale->before);
-        freelocale(locale->own);
+    if (own) {
+        freelocale(own);
     }
-    *locale = (ArchiveLocale){0};
+}
+
+locale_t archive_locale_enter(locale_t own)
+{
+    return own ? uselocale(own) : (locale_t)0;
+}
+
+void archive_locale_leave(locale_t *before)
+{
+    if (*before) {
+        (void)uselocale(*before);
+        *before = (locale_t)0;
+    }
 }

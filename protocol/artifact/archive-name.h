@@ -32,12 +32,19 @@ int archive_name_parse(const char *text, ArchiveName *ret, Error *err) _must_che
  * (After a part that may itself be a link, ".." would be anybody's guess.) -EBADMSG. */
 int archive_name_check_link(const ArchiveName *name, const char *target, Error *err) _must_check_;
 
-/* libarchive translates names by the locale's character set; in the C locale it would fail at any
- * that is not ASCII. Both are of the calling thread only. */
-typedef struct ArchiveLocale {
-    locale_t own, before;
-} ArchiveLocale;
+/* libarchive translates names between UTF-8 and the locale's character set, so its caller chooses
+ * the locale, for the calling thread alone. The writer needs one of UTF-8, or anything but ASCII
+ * fails. The reader wants none: from UTF-8 to UTF-8 libarchive composes characters (NFC), and a
+ * file would come back under another name; where the translation fails it keeps the bytes, with a
+ * warning. */
+#define ARCHIVE_LOCALE_WRITE "C.UTF-8"
+#define ARCHIVE_LOCALE_READ "C"
 
-ArchiveLocale archive_locale_enter(void);
-void archive_locale_leave(ArchiveLocale *locale);
+/* 0 where there is no such locale; then nothing is entered, and ASCII still works. */
+locale_t archive_locale_new(const char *name);
+void archive_locale_free(locale_t own);
+
+/* What was before, for archive_locale_leave. */
+locale_t archive_locale_enter(locale_t own);
+void archive_locale_leave(locale_t *before);
 #define _cleanup_archive_locale_ _cleanup_(archive_locale_leave)

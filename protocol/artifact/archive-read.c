@@ -41,6 +41,7 @@ typedef struct Unpacking {
     struct archive *tar;
     int in_fd;
     char *block;
+    locale_t locale;
     int64_t tar_bytes; /* that came out of `source` */
     int64_t tar_bytes_max;
     int source_error;  /* -errno, with its sentence in source_text */
@@ -72,6 +73,7 @@ static void unpacking_done(Unpacking *u)
     close_directories(u, 0);
     free(u->open);
     free(u->block);
+    archive_locale_free(u->locale);
     error_done(&u->source_text);
     u->root_fd = fd_close(u->root_fd);
 }
@@ -145,7 +147,7 @@ static int fail_read(Unpacking *u, struct archive *a, Error *err)
     if (archive_errno(a) == ENOMEM) {
         return error_set(err, -ENOMEM, "out of memory");
     }
-    return error_set(err, -EBADMSG, "%s", text ? text : "is no archive");
+    return error_set(err, -EBADMSG, "%s", text ? text : "is no archive that can be read");
 }
 
 static int open_readers(Unpacking *u, Error *err)
@@ -437,6 +439,13 @@ static int unpack_entry(Unpacking *u, struct archive_entry *entry, Error *err)
     return r < 0 ? r : unpack_parsed(u, &name, entry, err);
 }
 
+/* A name that is not ASCII, and was left as it is (archive-name.h). Any other warning means that
+ * something in the header was not understood, and guessing is not for us. */
+static bool is_translation(const Unpacking *u, int r)
+{
+    return r == ARCHIVE_WARN && archive_errno(u->tar) == EILSEQ;
+}
+
 static int unpack_entries(Unpacking *u, Error *err)
 {
     for (;;) {
@@ -447,8 +456,7 @@ static int unpack_entries(Unpacking *u, Error *err)
             tell_progress(u, 1);
             return finish_readers(u, err);
         }
-        /* A warning means that something in the header could not be understood as it stands. */
-        if (r != ARCHIVE_OK) {
+        if (r != ARCHIVE_OK && !is_translation(u, r)) {
             return fail_read(u, u->tar, err);
         }
         r = unpack_entry(u, entry, err);
@@ -462,9 +470,11 @@ static int unpack_entries(Unpacking *u, Error *err)
 
 static int unpack_into(Unpacking *u, int parent_fd, const char *aside, Error *err)
 {
-    _cleanup_archive_locale_ ArchiveLocale locale = archive_locale_enter();
+    _cleanup_archive_locale_ _unused_ locale_t before = (locale_t)0;
     int r;
 
+    u->locale = archive_locale_new(ARCHIVE_LOCALE_READ);
+    before = archive_locale_enter(u->locale);
     r = file_remove_tree(parent_fd, aside, err);
     if (r < 0) {
         return r;

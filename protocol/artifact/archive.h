@@ -23,7 +23,8 @@ typedef struct ArchiveSummary {
     int64_t size_bytes;
     int64_t entries;
     char sha256[DIGEST_HEX_SIZE];          /* of the archive as it stands */
-    char contents_sha256[DIGEST_HEX_SIZE]; /* of the uncompressed tar (an OCI diff_id) */
+    char contents_sha256[DIGEST_HEX_SIZE]; /* of the uncompressed tar (an OCI diff_id); "" for zstd
+                                            */
 } ArchiveSummary;
 
 typedef struct ArchiveWriter ArchiveWriter;
