@@ -89,9 +89,8 @@ static void send_rest(ControlConnection *c)
     ssize_t sent = send(c->fd, c->out, c->out_len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
     if (sent < 0) {
-        if (errno != EAGAIN && errno != EINTR) {
-            hang_up(c);
-        }
+        /* Who has hung up may have said something before: reading finds out, not this. */
+        c->out_len = errno == EAGAIN || errno == EINTR ? c->out_len : 0;
         return;
     }
     c->out_len -= (size_t)sent;

@@ -35,6 +35,14 @@ static void child_ends_done(ChildEnds *ends)
     ends->sync_fd = fd_close(ends->sync_fd);
 }
 
+void spawn_done(Spawn *spawn)
+{
+    spawn->out_fd = fd_close(spawn->out_fd);
+    spawn->err_fd = fd_close(spawn->err_fd);
+    spawn->reports_fd = fd_close(spawn->reports_fd);
+    spawn->sync_fd = fd_close(spawn->sync_fd);
+}
+
 static int make_pipe(int *ret_read, int *ret_write)
 {
     int fds[2];
@@ -112,11 +120,13 @@ static int take_session(int terminal_fd)
 }
 
 /* Runs between fork and exec. Everything but 0 to 3 is close-on-exec from birth. */
-static _noreturn_ void become(const ChildEnds *ends, bool is_terminal, char *const argv[])
+static _noreturn_ void become(Spawn *spawn, const ChildEnds *ends, bool is_terminal,
+                              char *const argv[])
 {
     char go;
     int r;
 
+    spawn_done(spawn); /* or it would wait for itself where the shim is gone */
     reset_signals();
     if (fd_read_full(ends->sync_fd, &go, 1) != 1) {
         _exit(127);
@@ -156,7 +166,7 @@ int spawn_prepare(Spawn *spawn, bool is_terminal, char *const argv[], Error *err
         return error_set_errno(err, -errno, "cannot start a process for '%s'", argv[0]);
     }
     if (spawn->pid == 0) {
-        become(&ends, is_terminal, argv);
+        become(spawn, &ends, is_terminal, argv);
     }
     return 0;
 }
@@ -193,12 +203,4 @@ int spawn_release(Spawn *spawn, const char *program, Error *err)
     }
     failure = got == (ssize_t)sizeof(failure) ? failure : -EIO;
     return error_set(err, failure, "cannot start '%s': %s", program, explain(failure, program));
-}
-
-void spawn_done(Spawn *spawn)
-{
-    spawn->out_fd = fd_close(spawn->out_fd);
-    spawn->err_fd = fd_close(spawn->err_fd);
-    spawn->reports_fd = fd_close(spawn->reports_fd);
-    spawn->sync_fd = fd_close(spawn->sync_fd);
 }
