@@ -1,0 +1,741 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/engine-local/instance.h"
+
+#include "agent/engine-local/keeper/process.h"
+#include "agent/engine-local/keeper/service-log.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/fd.h"
+#include "protocol/base/file.h"
+#include "protocol/base/log.h"
+#include "protocol/base/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RECORD_FILE "record.json"
+#define RECORD_BYTES_MAX ((size_t)16 << 10)
+#define HEALTHY_FILE "healthy" /* is there once it was */
+#define CONTROL_FILE "control.sock"
+#define CONTROL_LINE_MAX 64
+#define ENVIRONMENT_BYTES_MAX ((size_t)2 << 20)
+
+/* Checks begin fast, so that a service that is up at once is used at once, and slow down to its
+ * interval. */
+#define FIRST_CHECK_MS 10
+/* Failed checks in a row that make a healthy instance unhealthy. */
+#define FAILURES_MAX 3
+/* Logs of one app that are kept; each belongs to one instance. */
+#define LOGS_MAX 40
+/* For instances that nobody knows. */
+#define UNKNOWN_GRACE_MS 2000
+/* What lost its keeper is killed until nothing is found, this often. */
+#define SWEEPS_MAX 20
+
+static const char *const state_names[_INSTANCE_STATE_MAX] = {
+    [INSTANCE_STARTING] = "starting",   [INSTANCE_HEALTHY] = "healthy",
+    [INSTANCE_UNHEALTHY] = "unhealthy", [INSTANCE_DRAINING] = "stopping",
+    [INSTANCE_STOPPING] = "stopping",   [INSTANCE_GONE] = "gone",
+};
+
+static const bool may_follow[_INSTANCE_STATE_MAX][_INSTANCE_STATE_MAX] = {
+    [INSTANCE_STARTING] = {[INSTANCE_HEALTHY] = true,
+                           [INSTANCE_DRAINING] = true,
+                           [INSTANCE_STOPPING] = true,
+                           [INSTANCE_GONE] = true},
+    [INSTANCE_HEALTHY] = {[INSTANCE_UNHEALTHY] = true,
+                          [INSTANCE_DRAINING] = true,
+                          [INSTANCE_STOPPING] = true,
+                          [INSTANCE_GONE] = true},
+    [INSTANCE_UNHEALTHY] = {[INSTANCE_HEALTHY] = true,
+                            [INSTANCE_DRAINING] = true,
+                            [INSTANCE_STOPPING] = true,
+                            [INSTANCE_GONE] = true},
+    [INSTANCE_DRAINING] = {[INSTANCE_STOPPING] = true, [INSTANCE_GONE] = true},
+    [INSTANCE_STOPPING] = {[INSTANCE_GONE] = true},
+};
+
+const char *instance_state_name(InstanceState state)
+{
+    return state_names[state];
+}
+
+bool instance_is_wanted(const Instance *i)
+{
+    return i->state < INSTANCE_DRAINING;
+}
+
+static void set_problem(Instance *i, const char *text)
+{
+    free(i->problem);
+    i->problem = text ? strdup(text) : NULL;
+}
+
+/* Does not tell the owner: whoever changes the state tells when it is done. */
+static bool set_state(Instance *i, InstanceState state)
+{
+    if (!may_follow[i->state][state]) {
+        return false;
+    }
+    log_debug("'%s' %s: %s → %s", i->app, i->id, state_names[i->state], state_names[state]);
+    i->state = state;
+    i->target.may_take = state < INSTANCE_DRAINING && i->target.may_take;
+    return true;
+}
+
+static void tell(Instance *i)
+{
+    i->on_change(i, i->userdata);
+}
+
+/* ---- health -----------------------------------------------------------------------------------
+ */
+
+static void check_later(Instance *i);
+
+static void stop_checking(Instance *i)
+{
+    i->check = health_cancel(i->check);
+    loop_timer_stop(&i->timer);
+}
+
+static void note_healthy(Instance *i)
+{
+    i->failures = 0;
+    i->unhealthy_since_ms = 0;
+    if (i->state == INSTANCE_HEALTHY) {
+        return;
+    }
+    if (!i->was_healthy) {
+        int fd = openat(i->dir_fd, HEALTHY_FILE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        (void)fd_close(fd); /* only what a later engine is told; it would find out */
+    }
+    i->was_healthy = true;
+    i->healthy_since_ms = clock_monotonic_ms();
+    set_problem(i, NULL);
+    if (set_state(i, INSTANCE_HEALTHY)) {
+        tell(i);
+    }
+}
+
+static void note_unhealthy(Instance *i, const char *problem)
+{
+    i->failures++;
+    if (i->state == INSTANCE_HEALTHY && i->failures < FAILURES_MAX) {
+        return;
+    }
+    set_problem(i, problem);
+    if (i->unhealthy_since_ms == 0) {
+        i->unhealthy_since_ms = clock_monotonic_ms();
+    }
+    if (i->state == INSTANCE_HEALTHY) {
+        log_warning("'%s' %s is unhealthy: %s", i->app, i->id, problem);
+        (void)set_state(i, INSTANCE_UNHEALTHY);
+    }
+    tell(i);
+}
+
+static void on_checked(void *userdata, const char *problem)
+{
+    Instance *i = userdata;
+
+    i->check = NULL;
+    i->delay_ms =
+        i->state == INSTANCE_STARTING ? MIN(i->delay_ms * 2, i->interval_ms) : i->interval_ms;
+    check_later(i);
+    if (problem) {
+        note_unhealthy(i, problem);
+    } else {
+        i->delay_ms = i->interval_ms;
+        note_healthy(i);
+    }
+}
+
+static void on_check_due(void *userdata)
+{
+    Instance *i = userdata;
+
+    if (health_check(i->host->health, i->target.port, i->health_path, i->timeout_ms, on_checked, i,
+                     &i->check) < 0) {
+        check_later(i);
+    }
+}
+
+static void check_later(Instance *i)
+{
+    loop_timer_start(i->host->loop, &i->timer, i->delay_ms, on_check_due, i);
+}
+
+/* ---- its keeper -------------------------------------------------------------------------------
+ */
+
+static void describe_end(Instance *i, const KeeperStatus *status)
+{
+    _cleanup_free_ char *text = NULL;
+    int n = 0;
+
+    if (status->end == KEEPER_EXITED) {
+        n = asprintf(&text, "exited with status %d", status->value);
+    } else if (status->end == KEEPER_KILLED) {
+        n = asprintf(&text, "was ended by signal %d (%s)", status->value, strsignal(status->value));
+    } else if (status->end == KEEPER_FAILED) {
+        n = asprintf(&text, "did not start: %s", status->text ? status->text : "unknown");
+    } else {
+        n = asprintf(&text, "lost its keeper, so what was left of it was ended");
+    }
+    if (n < 0) {
+        text = NULL;
+    }
+    set_problem(i, text);
+}
+
+/* A keeper that is gone without a status was ended by force; the service's own process went with
+ * it, but not what it had started. */
+static void end_leftovers(const char *id)
+{
+    char marker[sizeof("SLIPWAY_INSTANCE=") + INSTANCE_ID_SIZE];
+    const struct timespec moment = {.tv_nsec = 5000000};
+
+    (void)snprintf(marker, sizeof(marker), "SLIPWAY_INSTANCE=%s", id);
+    for (int n = 0; n < SWEEPS_MAX && process_signal_marked(marker, SIGKILL) > 0; n++) {
+        (void)nanosleep(&moment, NULL);
+    }
+}
+
+static void note_gone(Instance *i)
+{
+    KeeperStatus status;
+
+    stop_checking(i);
+    loop_remove(&i->control);
+    i->control.fd = fd_close(i->control.fd);
+    i->has_died = instance_is_wanted(i);
+    keeper_status_read(i->dir_fd, &status);
+    if (status.end == KEEPER_LOST) {
+        end_leftovers(i->id);
+    }
+    i->end = status.end;
+    describe_end(i, &status);
+    keeper_status_done(&status);
+    (void)!file_remove_tree(i->host->instances_fd, i->id, NULL);
+    (void)set_state(i, INSTANCE_GONE);
+    tell(i);
+}
+
+static void on_control(void *userdata, uint32_t events)
+{
+    Instance *i = userdata;
+    char data[CONTROL_LINE_MAX];
+    ssize_t n = recv(i->control.fd, data, sizeof(data), 0);
+    int64_t pid;
+    char *end;
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    if (n <= 0 || buffer_append(&i->control_input, data, (size_t)n) < 0) {
+        note_gone(i);
+        return;
+    }
+    end = strchr(buffer_text(&i->control_input), '\n');
+    if (!end) {
+        return;
+    }
+    *end = '\0';
+    if (text_has_prefix(i->control_input.data, "pid ") &&
+        text_parse_int(i->control_input.data + strlen("pid "), 1, INT32_MAX, &pid) == 0) {
+        i->pid = (pid_t)pid;
+    }
+    buffer_clear(&i->control_input);
+    tell(i);
+}
+
+/* A unix socket's path is short, a state directory's may be long: through the held directory. */
+static void control_address(int dir_fd, struct sockaddr_un *ret)
+{
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    (void)snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/" CONTROL_FILE, dir_fd);
+}
+
+/* Connected to the keeper of that directory; -ECONNREFUSED or -ENOENT: there is none. */
+static int connect_keeper(int dir_fd)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un address;
+    int r = 0;
+
+    if (fd < 0) {
+        return -errno;
+    }
+    control_address(dir_fd, &address);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+        r = -errno;
+        (void)fd_close(fd);
+        return r;
+    }
+    return fd;
+}
+
+static void send_stop(const Instance *i, int64_t grace_ms)
+{
+    char line[32];
+    int n = snprintf(line, sizeof(line), "stop %lld\n", (long long)grace_ms);
+
+    (void)send(i->control.fd, line, (size_t)n, MSG_NOSIGNAL); /* if it is gone, that is told */
+}
+
+void instance_stop(Instance *i, int64_t grace_ms)
+{
+    if (i->state == INSTANCE_GONE) {
+        return;
+    }
+    stop_checking(i);
+    send_stop(i, grace_ms);
+    if (set_state(i, INSTANCE_STOPPING)) {
+        tell(i);
+    }
+}
+
+static void on_drained(void *userdata)
+{
+    Instance *i = userdata;
+
+    if (i->state == INSTANCE_DRAINING) {
+        instance_stop(i, i->grace_ms);
+    }
+}
+
+void instance_drain(Instance *i)
+{
+    if (!set_state(i, INSTANCE_DRAINING)) {
+        return;
+    }
+    stop_checking(i);
+    if (i->target.connections == 0) {
+        instance_stop(i, i->grace_ms);
+    } else {
+        loop_timer_start(i->host->loop, &i->timer, i->grace_ms, on_drained, i);
+        tell(i);
+    }
+}
+
+/* ---- making one -------------------------------------------------------------------------------
+ */
+
+static Instance *instance_new(const InstanceHost *host, const Specification *s, const char *id,
+                              const char *deployment, uint16_t port, InstanceFunction on_change,
+                              void *userdata)
+{
+    Instance *i = calloc(1, sizeof(*i));
+
+    if (!i) {
+        return NULL;
+    }
+    *i = (Instance){
+        .host = host,
+        .app = strdup(s->id),
+        .deployment = strdup(deployment),
+        .health_path = strdup(s->health_path),
+        .target = {.port = port, .on_idle = on_drained, .userdata = i},
+        .dir_fd = -1,
+        .control.fd = -1,
+        .control_input = BUFFER_INIT(CONTROL_LINE_MAX),
+        .interval_ms = s->health_interval_ms,
+        .timeout_ms = s->health_timeout_ms,
+        .delay_ms = MIN((int64_t)FIRST_CHECK_MS, s->health_interval_ms),
+        .grace_ms = s->stop_grace_ms,
+        .on_change = on_change,
+        .userdata = userdata,
+    };
+    (void)snprintf(i->id, sizeof(i->id), "%s", id);
+    if (!i->app || !i->deployment || !i->health_path ||
+        asprintf(&i->log_name, "%s.log", i->id) < 0) {
+        return instance_free(i);
+    }
+    return i;
+}
+
+Instance *instance_free(Instance *i)
+{
+    if (i) {
+        stop_checking(i);
+        forward_forget(i->host->forward, &i->target);
+        loop_remove(&i->control);
+        (void)fd_close(i->control.fd);
+        (void)fd_close(i->dir_fd);
+        buffer_done(&i->control_input);
+        free(i->app);
+        free(i->deployment);
+        free(i->log_name);
+        free(i->health_path);
+        free(i->problem);
+        free(i);
+    }
+    return NULL;
+}
+
+/* Readable, sorted by time, and nobody else's. */
+static void choose_id(char id[INSTANCE_ID_SIZE])
+{
+    time_t now = time(NULL);
+    uint64_t random = 0;
+    struct tm utc;
+    size_t n;
+
+    (void)!getrandom(&random, sizeof(random), 0);
+    (void)gmtime_r(&now, &utc);
+    n = strftime(id, INSTANCE_ID_SIZE, "%Y%m%dT%H%M%S", &utc);
+    (void)snprintf(id + n, INSTANCE_ID_SIZE - n, "-%016llx", (unsigned long long)random);
+}
+
+/* Not synced: after a power cut there is no process to find again. What kill -9 tore is no record,
+ * and its instance is ended as unknown. */
+static int write_file(const Instance *i, const char *name, const Buffer *text, Error *err)
+{
+    _cleanup_fd_ int fd = openat(i->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int r = fd < 0 ? -errno : fd_write_all(fd, text->data, text->len);
+
+    return r < 0 ? error_set_errno(err, r, "cannot write '%s' of an instance", name) : 0;
+}
+
+static int write_record(const Instance *i, Error *err)
+{
+    _cleanup_json_ Json *json = json_new_object();
+    _cleanup_buffer_ Buffer text = BUFFER_INIT(RECORD_BYTES_MAX);
+    int r = json ? 0 : -ENOMEM;
+
+    r = r < 0 ? r : json_set_string(json, "app", i->app);
+    r = r < 0 ? r : json_set_string(json, "deployment", i->deployment);
+    r = r < 0 ? r : json_set_int(json, "port", i->target.port);
+    r = r < 0 ? r : json_set_int(json, "startedAt", i->started_us);
+    r = r < 0 ? r : json_format(json, &text);
+    return r < 0 ? error_set_errno(err, r, "cannot write '" RECORD_FILE "'")
+                 : write_file(i, RECORD_FILE, &text, err);
+}
+
+static int write_environment(const Instance *i, const Specification *s, Error *err)
+{
+    _cleanup_buffer_ Buffer text = BUFFER_INIT(ENVIRONMENT_BYTES_MAX);
+    int r = specification_environment(s, i->deployment, i->id, i->target.port, &text);
+
+    return r < 0 ? error_set_errno(err, r, "cannot write the environment")
+                 : write_file(i, KEEPER_FILE_ENVIRONMENT, &text, err);
+}
+
+static int make_directory(Instance *i, Error *err)
+{
+    if (mkdirat(i->host->instances_fd, i->id, 0700) < 0) {
+        return error_set_errno(err, -errno, "cannot make the directory of an instance");
+    }
+    i->dir_fd = openat(i->host->instances_fd, i->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (i->dir_fd < 0) {
+        return error_set_errno(err, -errno, "cannot open the directory of an instance");
+    }
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)b, *(char *const *)a);
+}
+
+/* Removes the logs beyond the newest LOGS_MAX; names sort by time. */
+static void prune_logs(int dir_fd)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    char *names[4 * LOGS_MAX];
+    struct dirent *entry;
+    size_t n = 0;
+
+    if (!dir) {
+        (void)fd_close(fd);
+        return;
+    }
+    while (n < ARRAY_SIZE(names) && (entry = readdir(dir))) {
+        size_t len = strlen(entry->d_name);
+
+        if (len > 4 && strcmp(entry->d_name + len - 4, ".log") == 0) {
+            names[n] = strdup(entry->d_name);
+            n += names[n] != NULL;
+        }
+    }
+    (void)closedir(dir);
+    qsort(names, n, sizeof(*names), compare_names);
+    for (size_t k = 0; k < n; k++) {
+        if (k >= LOGS_MAX) {
+            service_log_remove(dir_fd, names[k]);
+        }
+        free(names[k]);
+    }
+}
+
+static int open_logs(const Instance *i, Error *err)
+{
+    int fd;
+
+    if (mkdirat(i->host->logs_fd, i->app, 0700) < 0 && errno != EEXIST) {
+        return error_set_errno(err, -errno, "cannot make the directory of the logs");
+    }
+    fd = openat(i->host->logs_fd, i->app, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return error_set_errno(err, -errno, "cannot open the directory of the logs");
+    }
+    prune_logs(fd);
+    return fd;
+}
+
+static int listen_control(const Instance *i, Error *err)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address;
+    int r;
+
+    control_address(i->dir_fd, &address);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(fd, 4) < 0) {
+        r = error_set_errno(err, -errno, "cannot make a control socket");
+        (void)fd_close(fd);
+        return r;
+    }
+    return fd;
+}
+
+/* The one place of this program where another is started. posix_spawn reports an exec that fails.
+ */
+static int spawn_keeper(Instance *i, char *const *argv, int control_fd, int logs_fd, Error *err)
+{
+    const struct {
+        int from, to;
+    } given[] = {
+        {i->dir_fd, KEEPER_FD_INSTANCE},
+        {control_fd, KEEPER_FD_CONTROL},
+        {logs_fd, KEEPER_FD_LOGS},
+    };
+    char *const environment[] = {NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int held[ARRAY_SIZE(given)];
+    sigset_t set;
+    int r;
+
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawnattr_init(&attributes);
+    (void)sigemptyset(&set);
+    (void)posix_spawnattr_setsigmask(&attributes, &set);
+    (void)sigfillset(&set);
+    (void)posix_spawnattr_setsigdefault(&attributes, &set);
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF |
+                                                    POSIX_SPAWN_SETSIGMASK);
+    (void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    (void)posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+    /* First out of the way of their new numbers, so that none overwrites another. */
+    for (size_t k = 0; k < ARRAY_SIZE(given); k++) {
+        held[k] = fcntl(given[k].from, F_DUPFD_CLOEXEC, KEEPER_FD_LOGS + 1);
+        (void)posix_spawn_file_actions_adddup2(&actions, held[k], given[k].to);
+    }
+    r = -posix_spawn(&i->keeper_pid, i->host->keeper_path, &actions, &attributes, argv,
+                     environment);
+    for (size_t k = 0; k < ARRAY_SIZE(given); k++) {
+        (void)fd_close(held[k]);
+    }
+    (void)posix_spawnattr_destroy(&attributes);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return r < 0 ? error_set_errno(err, r, "cannot start '%s'", i->host->keeper_path) : 0;
+}
+
+static int start_keeper(Instance *i, const Specification *s, int control_fd, int logs_fd,
+                        Error *err)
+{
+    _cleanup_(specification_command_freep) char **command = NULL;
+    _cleanup_free_ char *directory = NULL;
+    _cleanup_free_ const char **argv = NULL;
+    char log_bytes[24], files_max[24];
+    size_t n = 0, n_command = 0;
+    int r = specification_command(s, &command, &directory, err);
+
+    if (r < 0) {
+        return r;
+    }
+    while (command[n_command]) {
+        n_command++;
+    }
+    (void)snprintf(log_bytes, sizeof(log_bytes), "%lld", (long long)INSTANCE_LOG_BYTES_MAX);
+    (void)snprintf(files_max, sizeof(files_max), "%lld", (long long)i->host->files_max);
+    const char *const own[] = {
+        "slipway-keeper", "--log",   i->log_name,   "--log-bytes", log_bytes,
+        "--files-max",    files_max, "--directory", directory,     "--",
+    };
+    argv = calloc(ARRAY_SIZE(own) + n_command + 1, sizeof(*argv));
+    if (!argv) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    for (; n < ARRAY_SIZE(own); n++) {
+        argv[n] = own[n];
+    }
+    for (size_t k = 0; k < n_command; k++) {
+        argv[n++] = command[k];
+    }
+    return spawn_keeper(i, (char *const *)argv, control_fd, logs_fd, err);
+}
+
+/* From here on, what happens to it is told. */
+static int follow(Instance *i, Error *err)
+{
+    int fd = connect_keeper(i->dir_fd), r;
+
+    if (fd < 0) {
+        return error_set_errno(err, fd, "cannot reach the keeper of %s", i->id);
+    }
+    r = loop_add(i->host->loop, &i->control, fd, EPOLLIN, on_control, i);
+    if (r < 0) {
+        (void)fd_close(fd);
+        return error_set_errno(err, r, "cannot follow the keeper of %s", i->id);
+    }
+    check_later(i);
+    return 0;
+}
+
+int instance_start(const InstanceHost *host, const Specification *s, const char *deployment,
+                   uint16_t port, InstanceFunction on_change, void *userdata, Instance **ret,
+                   Error *err)
+{
+    _cleanup_fd_ int control_fd = -1, logs_fd = -1;
+    char id[INSTANCE_ID_SIZE];
+    Instance *i;
+    int r;
+
+    choose_id(id);
+    i = instance_new(host, s, id, deployment, port, on_change, userdata);
+    if (!i) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    i->started_us = clock_wall_us();
+    r = make_directory(i, err);
+    r = r < 0 ? r : write_record(i, err);
+    r = r < 0 ? r : write_environment(i, s, err);
+    if (r == 0) {
+        logs_fd = open_logs(i, err);
+        r = MIN(logs_fd, 0);
+    }
+    if (r == 0) {
+        control_fd = listen_control(i, err);
+        r = MIN(control_fd, 0);
+    }
+    r = r < 0 ? r : start_keeper(i, s, control_fd, logs_fd, err);
+    control_fd = fd_close(control_fd); /* only the keeper's now: its end is a hang-up */
+    r = r < 0 ? r : follow(i, err);
+    if (r < 0) {
+        instance_end_unknown(host, i->id);
+        (void)instance_free(i);
+        return r;
+    }
+    *ret = i;
+    return 0;
+}
+
+/* ---- taking one over --------------------------------------------------------------------------
+ */
+
+void instance_record_done(InstanceRecord *record)
+{
+    (void)json_unref(record->json);
+    *record = (InstanceRecord){0};
+}
+
+int instance_record_read(const InstanceHost *host, const char *id, InstanceRecord *ret, Error *err)
+{
+    _cleanup_buffer_ Buffer text = BUFFER_INIT(RECORD_BYTES_MAX);
+    _cleanup_free_ char *path = NULL;
+    _cleanup_json_ Json *json = NULL;
+    int64_t port;
+    int r;
+
+    if (asprintf(&path, "%s/" RECORD_FILE, id) < 0) {
+        path = NULL;
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    r = file_read(host->instances_fd, path, &text, err);
+    r = r < 0 ? r : json_parse(text.data, text.len, &json, err);
+    if (r < 0) {
+        return r;
+    }
+    port = json_get_int(json, "port", 0);
+    if (strlen(id) >= INSTANCE_ID_SIZE || !json_get_string(json, "app") ||
+        !json_get_string(json, "deployment") || port < 1 || port > UINT16_MAX) {
+        return error_set(err, -EBADMSG, "'%s' is no record of an instance", path);
+    }
+    *ret = (InstanceRecord){
+        .app = json_get_string(json, "app"),
+        .deployment = json_get_string(json, "deployment"),
+        .port = (uint16_t)port,
+        .started_us = json_get_int(json, "startedAt", 0),
+    };
+    ret->json = TAKE_PTR(json);
+    return 0;
+}
+
+void instance_end_unknown(const InstanceHost *host, const char *id)
+{
+    _cleanup_fd_ int dir_fd = openat(host->instances_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_fd_ int fd = dir_fd < 0 ? -1 : connect_keeper(dir_fd);
+    char line[32], data[CONTROL_LINE_MAX];
+
+    if (fd >= 0) { /* waits for it: nothing may be started while it may hold a port */
+        int n = snprintf(line, sizeof(line), "stop %d\n", UNKNOWN_GRACE_MS);
+
+        if (fd_set_nonblock(fd, false) == 0 && send(fd, line, (size_t)n, MSG_NOSIGNAL) == n) {
+            while (recv(fd, data, sizeof(data), 0) > 0) {
+                continue;
+            }
+        }
+    }
+    end_leftovers(id);
+    (void)!file_remove_tree(host->instances_fd, id, NULL);
+}
+
+int instance_adopt(const InstanceHost *host, const char *id, const InstanceRecord *record,
+                   const Specification *s, InstanceFunction on_change, void *userdata,
+                   Instance **ret, Error *err)
+{
+    Instance *i = instance_new(host, s, id, record->deployment, record->port, on_change, userdata);
+    int r;
+
+    if (!i) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    i->started_us = record->started_us;
+    i->dir_fd = openat(host->instances_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    r = i->dir_fd < 0 ? error_set_errno(err, -errno, "cannot open the directory of %s", id)
+                      : follow(i, err);
+    if (r < 0) {
+        (void)instance_free(i);
+        instance_end_unknown(host, id);
+        return r == -ECONNREFUSED ? -ENOENT : r;
+    }
+    i->was_healthy = file_exists(i->dir_fd, HEALTHY_FILE);
+    if (i->was_healthy) { /* the last that was known; the next check says whether it still is */
+        i->healthy_since_ms = clock_monotonic_ms();
+        (void)set_state(i, INSTANCE_HEALTHY);
+    }
+    *ret = i;
+    return 0;
+}
+
+int instance_log_tail(const Instance *i, size_t n_lines, Buffer *out)
+{
+    _cleanup_fd_ int fd = openat(i->host->logs_fd, i->app, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return fd < 0 ? -errno : service_log_tail(fd, i->log_name, n_lines, out);
+}
