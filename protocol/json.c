@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,9 @@
 /* ---- parsing ----------------------------------------------------------------------------------
  */
 
+/* A longer number has more digits than a double can mean anything by. */
+#define JSON_NUMBER_MAX 400
+
 /* A walk over the bytes of a JSON text. json-c tells neither lines nor duplicate names, and it lets
  * through what RFC 8259 forbids; one small scanner does the three, and finds a pointer's place. */
 typedef struct Scanner {
@@ -21,17 +25,18 @@ typedef struct Scanner {
     size_t len;
     size_t pos;
     const char *problem;
-    /* json_locate: the pointer that is looked for and how much of it matched so far */
-    const char *target;
-    size_t found_pos;
-    size_t found_depth;
+    size_t found_pos; /* json_locate: of what matched the pointer best so far */
     bool is_strict;
 } Scanner;
 
 static void scan_space(Scanner *s)
 {
-    while (s->pos < s->len && strchr(" \t\r\n", s->text[s->pos]) && s->text[s->pos] != '\0') {
-        s->pos++;
+    for (; s->pos < s->len; s->pos++) {
+        char c = s->text[s->pos];
+
+        if (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
+            return;
+        }
     }
 }
 
@@ -130,8 +135,44 @@ static bool scan_digits(Scanner *s)
     return s->pos > start || scan_fail(s, "a number is not complete");
 }
 
+/* json-c would quietly make the nearest number that it can hold of one that it cannot. */
+static bool check_whole(Scanner *s, size_t start)
+{
+    const char *digits = s->text + start;
+    bool is_negative = *digits == '-';
+    const char *last = is_negative ? "9223372036854775808" : "9223372036854775807";
+    size_t n = s->pos - start - is_negative;
+
+    digits += is_negative;
+    if (n < strlen(last) || (n == strlen(last) && memcmp(digits, last, n) <= 0)) {
+        return true;
+    }
+    s->pos = start;
+    return scan_fail(s, "a whole number does not fit 64 bits; write it as a string");
+}
+
+static bool check_fraction(Scanner *s, size_t start)
+{
+    char copy[JSON_NUMBER_MAX + 1];
+    size_t n = s->pos - start;
+    bool is_short = n <= JSON_NUMBER_MAX;
+
+    if (is_short) {
+        memcpy(copy, s->text + start, n);
+        copy[n] = '\0';
+        if (isfinite(strtod(copy, NULL))) {
+            return true;
+        }
+    }
+    s->pos = start;
+    return scan_fail(s, is_short ? "a number is too large" : "a number has too many digits");
+}
+
 static bool scan_number(Scanner *s)
 {
+    size_t start = s->pos;
+    bool is_whole = true;
+
     if (scan_peek(s) == '-') {
         s->pos++;
     }
@@ -141,19 +182,23 @@ static bool scan_number(Scanner *s)
         return false;
     }
     if (scan_peek(s) == '.') {
+        is_whole = false;
         s->pos++;
         if (!scan_digits(s)) {
             return false;
         }
     }
     if (scan_peek(s) == 'e' || scan_peek(s) == 'E') {
+        is_whole = false;
         s->pos++;
         if (scan_peek(s) == '+' || scan_peek(s) == '-') {
             s->pos++;
         }
-        return scan_digits(s);
+        if (!scan_digits(s)) {
+            return false;
+        }
     }
-    return true;
+    return is_whole ? check_whole(s, start) : check_fraction(s, start);
 }
 
 static bool scan_word(Scanner *s, const char *word)
@@ -180,7 +225,10 @@ static const char *pointer_step(const char *target, const char *name, size_t n)
     for (target++; *target && *target != '/'; target++) {
         char c = *target;
 
-        if (c == '~' && (target[1] == '0' || target[1] == '1')) {
+        if (c == '~') {
+            if (target[1] != '0' && target[1] != '1') {
+                return NULL; /* RFC 6901 section 3: an error */
+            }
             c = *++target == '0' ? '~' : '/';
         }
         if (i >= n || name[i++] != c) {
@@ -240,9 +288,8 @@ static bool scan_object(Scanner *s, unsigned depth, const char *target)
             return false;
         }
         rest = pointer_step(target, s->text + name_pos + 1, s->pos - name_pos - 2);
-        if (rest && depth + 1 > s->found_depth) {
+        if (rest) { /* also the second time: of members with the same name the last one counts */
             s->found_pos = name_pos;
-            s->found_depth = depth + 1;
         }
         scan_space(s);
         if (scan_peek(s) != ':') {
@@ -274,15 +321,17 @@ static bool scan_array(Scanner *s, unsigned depth, const char *target)
         return true;
     }
     for (unsigned index = 0;; index++) {
-        char number[16];
-        const char *rest;
-        int n = snprintf(number, sizeof(number), "%u", index);
+        const char *rest = NULL;
 
-        rest = pointer_step(target, number, (size_t)n);
         scan_space(s);
-        if (rest && depth + 1 > s->found_depth) {
+        if (target && *target) {
+            char number[16];
+            int n = snprintf(number, sizeof(number), "%u", index);
+
+            rest = pointer_step(target, number, (size_t)n);
+        }
+        if (rest) {
             s->found_pos = s->pos;
-            s->found_depth = depth + 1;
         }
         if (!scan_value(s, depth + 1, rest)) {
             return false;
@@ -357,6 +406,9 @@ static int parse(const char *text, size_t n, bool is_strict, Json **ret, Error *
     enum json_tokener_error problem;
     size_t valid = text_utf8_prefix(text, n);
 
+    if (n > INT32_MAX) { /* what json-c takes at once */
+        return error_set(err, -EINVAL, "line 1, column 1: the text is too long");
+    }
     if (valid < n) {
         return fail_at(text, valid, "not UTF-8", err);
     }
@@ -569,6 +621,9 @@ static Json *pointer_child(const Json *j, const char *token, size_t n)
     if (json_type_of(j) == JSON_ARRAY) {
         size_t index = 0;
 
+        if (token[0] == '0' && n > 1) {
+            return NULL;
+        }
         for (size_t i = 0; i < n; i++) {
             if (token[i] < '0' || token[i] > '9' || index > json_length(j)) {
                 return NULL;

@@ -29,8 +29,10 @@ typedef enum JsonType {
 } JsonType;
 
 /* Parses exactly one JSON text: strict syntax, UTF-8, at most JSON_DEPTH_MAX deep; of members with
- * the same name the last one counts. The error says line and column. JSON `null` gives *ret == NULL
- * with success. */
+ * the same name the last one counts. Refused though it is JSON: a string with \u0000 or half a
+ * surrogate pair, and a number that 64 bits cannot hold, because it would arrive as another one. A
+ * number with a fraction or an exponent is no integer, whatever its value. The error says line and
+ * column. JSON `null` gives *ret == NULL with success. */
 int json_parse(const char *text, size_t n, Json **ret, Error *err) _must_check_;
 
 /* The same for a text that is signed, where two readers must never see two things: members of the
@@ -64,7 +66,7 @@ double json_as_number(const Json *j, double fallback);
 size_t json_length(const Json *j); /* of an array; 0 for anything else */
 Json *json_at(const Json *j, size_t index);
 
-/* Follows a JSON Pointer (RFC 6901). NULL where there is nothing. */
+/* Follows a JSON Pointer (RFC 6901). NULL where there is nothing, or `null`. */
 Json *json_pointer(const Json *j, const char *pointer);
 
 /* Walks the members of an object in the order of the text. Start with {0}; false at the end. The
