@@ -4,6 +4,7 @@
 #include "protocol/base/text.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 void message_done(Message *m)
@@ -58,13 +59,15 @@ static int read_error(Message *m, MessageErrorCode *ret_code, Error *err)
 {
     Json *error = json_get(m->root, "error");
 
+    int64_t code = json_get_int(error, "code", INT64_MAX);
+
     m->type = MESSAGE_ERROR;
-    m->error_code = (int)json_get_int(error, "code", MESSAGE_INTERNAL_ERROR);
     m->error_text = json_get_string(error, "message");
     m->error_data = json_get(error, "data");
-    if (!m->error_text) {
+    if (!m->error_text || code < INT_MIN || code > INT_MAX) {
         return invalid(ret_code, err, "\"error\" needs a code and a message");
     }
+    m->error_code = (int)code;
     return 0;
 }
 
@@ -121,28 +124,34 @@ static int finish_line(Buffer *out, size_t start, int r)
     return r;
 }
 
-int message_append_request(Buffer *out, int64_t id, const char *method, const Json *params)
+/* The method may be what a person typed. */
+static int append_method(Buffer *out, const char *method, const Json *params)
 {
-    size_t start = out->len;
-    int r = buffer_append_format(out, "{\"jsonrpc\":\"2.0\",\"id\":%lld,\"method\":\"%s\"",
-                                 (long long)id, method);
+    int r = buffer_append_text(out, "\"method\":");
 
+    r = r == 0 ? text_append_json(out, method, strlen(method)) : r;
     if (r == 0 && params) {
         r = buffer_append_text(out, ",\"params\":");
         r = r == 0 ? json_format(params, out) : r;
     }
+    return r;
+}
+
+int message_append_request(Buffer *out, int64_t id, const char *method, const Json *params)
+{
+    size_t start = out->len;
+    int r = buffer_append_format(out, "{\"jsonrpc\":\"2.0\",\"id\":%lld,", (long long)id);
+
+    r = r == 0 ? append_method(out, method, params) : r;
     return finish_line(out, start, r);
 }
 
 int message_append_notification(Buffer *out, const char *method, const Json *params)
 {
     size_t start = out->len;
-    int r = buffer_append_format(out, "{\"jsonrpc\":\"2.0\",\"method\":\"%s\"", method);
+    int r = buffer_append_text(out, "{\"jsonrpc\":\"2.0\",");
 
-    if (r == 0 && params) {
-        r = buffer_append_text(out, ",\"params\":");
-        r = r == 0 ? json_format(params, out) : r;
-    }
+    r = r == 0 ? append_method(out, method, params) : r;
     return finish_line(out, start, r);
 }
 
