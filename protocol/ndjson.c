@@ -4,9 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* What one feed may add on top of a line that is not complete. */
-#define NDJSON_FEED_MAX ((size_t)4 << 20)
-
 void ndjson_reader_init(NdjsonReader *reader, size_t line_max)
 {
     *reader = (NdjsonReader){

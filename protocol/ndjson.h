@@ -9,6 +9,9 @@
 
 #include <stdbool.h>
 
+/* What one feed may add on top of a line that is not complete. */
+#define NDJSON_FEED_MAX ((size_t)4 << 20)
+
 typedef struct NdjsonReader {
     Buffer buffer;
     size_t line_max; /* bytes without the line feed */
@@ -20,8 +23,8 @@ typedef struct NdjsonReader {
 void ndjson_reader_init(NdjsonReader *reader, size_t line_max);
 void ndjson_reader_done(NdjsonReader *reader);
 
-/* Takes `n` bytes. -ENOMEM. Pull all lines before feeding again: the buffer holds one long line and
- * one feed. */
+/* Takes `n` bytes, at most NDJSON_FEED_MAX. -ENOMEM. Pull all lines before feeding again: the
+ * buffer holds one long line and one feed; beyond that it is -ENOBUFS. */
 int ndjson_reader_feed(NdjsonReader *reader, const char *data, size_t n) _must_check_;
 
 /* 1 and a line without its line feed (borrowed until the next call of either function), 0 when more
