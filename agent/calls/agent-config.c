@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/calls/agent-config.h"
+
+#include "agent/calls/actions.h"
+#include "protocol/base/file.h"
+#include "protocol/base/text.h"
+#include "protocol/schema.h"
+#include "protocol/validate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_PATH "/etc/slipway/agent.json"
+#define SYSTEM_STATE "/var/lib/slipway"
+#define CONFIG_SIZE_MAX ((size_t)4 << 20)
+
+#define DEFAULT_TIMEOUT_MS ((int64_t)3600 * 1000)
+#define DEFAULT_SILENCE_TIMEOUT_MS ((int64_t)600 * 1000)
+#define DEFAULT_GRACE_MS ((int64_t)10 * 1000)
+#define DEFAULT_KEEP_DAYS 30
+#define DEFAULT_KEEP_CALLS 1000
+#define DEFAULT_DISK_FREE_PERCENT 5
+
+/* ---- what the schema cannot say ---------------------------------------------------------------
+ */
+
+typedef struct Check {
+    const Buffer *text;
+    Buffer mistakes;
+    int problem; /* -ENOMEM */
+} Check;
+
+static int append_pointer(Buffer *pointer, const char *const *tokens)
+{
+    int r = 0;
+
+    for (; r == 0 && *tokens; tokens++) {
+        r = json_pointer_append(pointer, *tokens);
+    }
+    return r;
+}
+
+/* `tokens` is the way to the value, NULL-terminated. */
+static void mistake(Check *c, const char *const *tokens, const char *format, ...) _printf_(3, 4);
+static void mistake(Check *c, const char *const *tokens, const char *format, ...)
+{
+    _cleanup_buffer_ Buffer pointer = {0};
+    _cleanup_free_ char *text = NULL;
+    unsigned line, column;
+    va_list ap;
+    int r;
+
+    va_start(ap, format);
+    r = vasprintf(&text, format, ap) < 0 ? -ENOMEM : 0;
+    va_end(ap);
+    if (r < 0) {
+        text = NULL;
+    }
+    r = r == 0 ? append_pointer(&pointer, tokens) : r;
+    if (r == 0) {
+        json_locate(buffer_text(c->text), c->text->len, buffer_text(&pointer), &line, &column);
+        r = buffer_append_format(&c->mistakes, "%sline %u: %s: %s", c->mistakes.len ? "\n" : "",
+                                 line, buffer_text(&pointer), text);
+    }
+    c->problem = r < 0 ? r : c->problem;
+}
+
+#define WAY_MAX 4
+#define WAY(...) ((const char *const[WAY_MAX + 1]){__VA_ARGS__, NULL})
+
+/* The agent's own facts about a call cannot be overwritten. `way` leads to the variables. */
+static void check_variable_names(Check *c, const Json *variables, const char *const *way)
+{
+    for (JsonMember m = {0}; json_next_member(variables, &m);) {
+        const char *full[WAY_MAX + 2] = {0};
+        size_t n = 0;
+
+        if (!text_has_prefix(m.name, "SLIPWAY_")) {
+            continue;
+        }
+        for (; way[n] && n < WAY_MAX; n++) {
+            full[n] = way[n];
+        }
+        full[n] = m.name;
+        mistake(c, full, "names that begin with SLIPWAY_ are the agent's own");
+    }
+}
+
+/* A keyword that we do not check must not look as if it were. */
+static void check_schema(Check *c, const Json *action, const char *name, const char *member)
+{
+    const Json *schema = json_get(action, member);
+    _cleanup_error_ Error problem = {0};
+    _cleanup_json_ Json *probe = json_new_object();
+
+    if (schema && validate_value(schema, probe, NULL, 0, &problem) == -ENOTSUP) {
+        mistake(c, WAY("actions", name, member),
+                "uses a keyword of JSON Schema that Slipway does not check");
+    }
+}
+
+static void check_action(Check *c, const Json *root, const char *name, const Json *action)
+{
+    const Json *environments = json_get(root, "environments");
+    const char *program = json_as_string(json_at(json_get(action, "command"), 0));
+    const char *environment = json_get_string(action, "environment");
+
+    if (!json_has(action, "command") && !actions_is_built_in(name, environments)) {
+        mistake(c, WAY("actions", name),
+                "\"command\" is missing, and there is no built-in action of that name");
+    }
+    if (program && *program != '/') {
+        mistake(c, WAY("actions", name, "command", "0"), "must be an absolute path");
+    }
+    if (environment && !json_has(environments, environment)) {
+        mistake(c, WAY("actions", name, "environment"), "there is no environment '%s'",
+                environment);
+    }
+    check_variable_names(c, json_get(action, "env"), WAY("actions", name, "env"));
+    check_schema(c, action, name, "parameters");
+    check_schema(c, action, name, "outputs");
+}
+
+static void check_secret(Check *c, const Json *root, const char *name, const Json *secret)
+{
+    const Json *actions = json_get(secret, "actions");
+
+    for (size_t i = 0; i < json_length(actions); i++) {
+        const char *action = json_as_string(json_at(actions, i));
+        char index[24];
+
+        (void)snprintf(index, sizeof(index), "%zu", i);
+        if (action && !json_has(json_get(root, "actions"), action) &&
+            !actions_is_built_in(action, json_get(root, "environments"))) {
+            mistake(c, WAY("secrets", name, "actions", index), "there is no action '%s'", action);
+        }
+    }
+}
+
+static void check_references(Check *c, const Json *root)
+{
+    for (JsonMember m = {0}; json_next_member(json_get(root, "actions"), &m);) {
+        check_action(c, root, m.name, m.value);
+    }
+    for (JsonMember m = {0}; json_next_member(json_get(root, "secrets"), &m);) {
+        check_secret(c, root, m.name, m.value);
+    }
+    check_variable_names(c, json_get(root, "secrets"), WAY("secrets"));
+}
+
+/* Schema and references, so that one reading tells all that is wrong. */
+static int check_root(const Json *root, const Buffer *text, Error *err)
+{
+    _cleanup_json_ Json *schema = NULL;
+    _cleanup_error_ Error problem = {0};
+    Check c = {.text = text};
+    int r = schema_load("agent", &schema, err);
+
+    if (r < 0) {
+        return r;
+    }
+    r = validate_value(schema, root, buffer_text(text), text->len, &problem);
+    if (r < 0 && r != -EINVAL) {
+        return error_set(err, r, "%s", error_text(&problem));
+    }
+    check_references(&c, root);
+    if (c.problem) {
+        r = error_set(err, c.problem, "out of memory");
+    } else if (r < 0 || c.mistakes.len > 0) {
+        r = error_set(err, -EINVAL, "%s%s%s", r < 0 ? error_text(&problem) : "",
+                      r < 0 && c.mistakes.len > 0 ? "\n" : "", buffer_text(&c.mistakes));
+    }
+    buffer_done(&c.mistakes);
+    return r;
+}
+
+static int load_root(const char *path, Json **ret, Error *err)
+{
+    _cleanup_buffer_ Buffer text = BUFFER_INIT(CONFIG_SIZE_MAX);
+    _cleanup_json_ Json *root = NULL;
+    int r;
+
+    if (!path && !file_exists(AT_FDCWD, DEFAULT_PATH)) {
+        *ret = json_new_object();
+        return *ret ? 0 : error_set(err, -ENOMEM, "out of memory");
+    }
+    path = path ? path : DEFAULT_PATH;
+    r = file_read(AT_FDCWD, path, &text, err);
+    if (r < 0) {
+        return r;
+    }
+    r = json_parse(buffer_text(&text), text.len, &root, err);
+    r = r == 0 ? check_root(root, &text, err) : r;
+    if (r < 0) {
+        return error_set(err, r, "'%s' is not right:\n%s", path,
+                         err ? error_text(err) : "see its mistakes");
+    }
+    *ret = TAKE_PTR(root);
+    return 0;
+}
+
+/* ---- values and their defaults ----------------------------------------------------------------
+ */
+
+static int copy_text(const char *text, char **ret)
+{
+    *ret = text ? strdup(text) : NULL;
+    return text && !*ret ? -ENOMEM : 0;
+}
+
+static int copy_list(const Json *list, char ***ret)
+{
+    size_t n = json_length(list);
+
+    *ret = calloc(n + 1, sizeof(**ret));
+    for (size_t i = 0; *ret && i < n; i++) {
+        (*ret)[i] = strdup(json_as_string(json_at(list, i)));
+        if (!(*ret)[i]) {
+            return -ENOMEM;
+        }
+    }
+    return *ret ? 0 : -ENOMEM;
+}
+
+static int64_t get_ms(const Json *object, const char *name, int64_t fallback)
+{
+    const Json *seconds = json_get(object, name);
+
+    return seconds ? (int64_t)(json_as_number(seconds, 0) * 1000) : fallback;
+}
+
+static int set_name(AgentConfig *config)
+{
+    char host[256] = "localhost";
+    const char *name = json_get_string(config->root, "name");
+
+    if (!name && gethostname(host, sizeof(host) - 1) == 0) {
+        host[sizeof(host) - 1] = '\0';
+    }
+    return copy_text(name ? name : host, &config->name);
+}
+
+/* As plugin/include/slipway.h tells the other side. */
+static int set_state_directory(AgentConfig *config, const char *given, Error *err)
+{
+    const char *state = getenv("SLIPWAY_STATE"), *home = getenv("HOME");
+    const char *xdg = getenv("XDG_STATE_HOME");
+    const char *configured = json_get_string(config->root, "state");
+    int r = 0;
+
+    if (given || configured) {
+        r = copy_text(given ? given : configured, &config->state_directory);
+    } else if (state && *state) {
+        r = copy_text(state, &config->state_directory);
+    } else if (geteuid() == 0) {
+        r = copy_text(SYSTEM_STATE, &config->state_directory);
+    } else if (xdg && *xdg == '/') {
+        r = asprintf(&config->state_directory, "%s/slipway", xdg);
+    } else if (home && *home == '/') {
+        r = asprintf(&config->state_directory, "%s/.local/state/slipway", home);
+    } else {
+        return error_set(err, -EINVAL,
+                         "there is no place for the state: set \"state\" in "
+                         "agent.json, $SLIPWAY_STATE or $HOME");
+    }
+    if (r < 0) {
+        config->state_directory = NULL;
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    if (config->state_directory[0] != '/') {
+        return error_set(err, -EINVAL, "the state directory '%s' is not an absolute path",
+                         config->state_directory);
+    }
+    return 0;
+}
+
+static unsigned count_processors(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+static void set_numbers(AgentConfig *config)
+{
+    const Json *limits = json_get(config->root, "limits"), *keep = json_get(config->root, "keep");
+
+    config->slots = (unsigned)json_get_int(config->root, "slots", count_processors());
+    config->timeout_ms = get_ms(limits, "timeoutSeconds", DEFAULT_TIMEOUT_MS);
+    config->silence_timeout_ms =
+        get_ms(limits, "silenceTimeoutSeconds", DEFAULT_SILENCE_TIMEOUT_MS);
+    config->grace_ms = get_ms(limits, "graceSeconds", DEFAULT_GRACE_MS);
+    config->keep_days = (unsigned)json_get_int(keep, "days", DEFAULT_KEEP_DAYS);
+    config->keep_calls = (unsigned)json_get_int(keep, "calls", DEFAULT_KEEP_CALLS);
+    config->disk_free_percent =
+        (unsigned)json_get_int(keep, "diskFreePercent", DEFAULT_DISK_FREE_PERCENT);
+}
+
+static int set_secrets(AgentConfig *config)
+{
+    const Json *secrets = json_get(config->root, "secrets");
+    int r = 0;
+
+    config->secrets = calloc(json_member_count(secrets) + 1, sizeof(*config->secrets));
+    if (!config->secrets) {
+        return -ENOMEM;
+    }
+    for (JsonMember m = {0}; r == 0 && json_next_member(secrets, &m);) {
+        SecretConfig *secret = &config->secrets[config->n_secrets++];
+
+        r = copy_text(m.name, &secret->name);
+        r = r == 0 ? copy_text(json_get_string(m.value, "file"), &secret->file) : r;
+        r = r == 0 ? copy_list(json_get(m.value, "actions"), &secret->actions) : r;
+    }
+    return r;
+}
+
+static int fill(AgentConfig *config)
+{
+    const char *libexec = json_get_string(config->root, "libexec");
+    const Json *allow = json_get(config->root, "allow");
+    int r = set_name(config);
+
+    set_numbers(config);
+    r = r == 0 ? copy_text(libexec ? libexec : SLIPWAY_LIBEXEC, &config->libexec_directory) : r;
+    r = r == 0 ? copy_list(json_get(allow, "users"), &config->allowed_users) : r;
+    r = r == 0 ? copy_list(json_get(allow, "groups"), &config->allowed_groups) : r;
+    r = r == 0 ? set_secrets(config) : r;
+    return r == 0 ? actions_build(config) : r;
+}
+
+int agent_config_load(const char *path, const char *state_directory, AgentConfig **ret, Error *err)
+{
+    _cleanup_(agent_config_freep) AgentConfig *config = calloc(1, sizeof(*config));
+    int r;
+
+    if (!config) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    r = load_root(path, &config->root, err);
+    r = r == 0 ? set_state_directory(config, state_directory, err) : r;
+    if (r < 0) {
+        return r;
+    }
+    r = fill(config);
+    if (r < 0) {
+        return error_set(err, r, "out of memory");
+    }
+    *ret = TAKE_PTR(config);
+    return 0;
+}
+
+static void free_list(char **list)
+{
+    for (char **item = list; item && *item; item++) {
+        free(*item);
+    }
+    free(list);
+}
+
+AgentConfig *agent_config_free(AgentConfig *config)
+{
+    if (!config) {
+        return NULL;
+    }
+    for (size_t i = 0; i < config->n_actions; i++) {
+        action_config_done(&config->actions[i]);
+    }
+    for (size_t i = 0; i < config->n_secrets; i++) {
+        free(config->secrets[i].name);
+        free(config->secrets[i].file);
+        free_list(config->secrets[i].actions);
+    }
+    free(config->actions);
+    free(config->secrets);
+    free_list(config->allowed_users);
+    free_list(config->allowed_groups);
+    free(config->name);
+    free(config->state_directory);
+    free(config->libexec_directory);
+    (void)json_unref(config->root);
+    free(config);
+    return NULL;
+}
+
+const ActionConfig *agent_config_find_action(const AgentConfig *config, const char *name)
+{
+    for (size_t i = 0; i < config->n_actions; i++) {
+        if (strcmp(config->actions[i].name, name) == 0) {
+            return &config->actions[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* The one place where the agent starts processes: shims, and the child that empties the trash. */
+#pragma once
+
+#include "agent/calls/agent-config.h"
+#include "agent/calls/store/call-dir.h"
+
+#include <uv.h>
+
+/* Processes of one loop. A handle lives until its process was reaped or the list is closed. */
+typedef struct SpawnList {
+    uv_loop_t *loop;
+    struct SpawnedShim *first;
+    pid_t remover_pid; /* 0: none */
+    uv_poll_t *remover;
+    unsigned n_open; /* handles that the loop still has */
+    void (*closed)(void *userdata);
+    void *userdata;
+} SpawnList;
+
+/* What a shim is started with. Descriptors are borrowed; the agent closes its copies after. */
+typedef struct SpawnRequest {
+    const AgentConfig *config;
+    const ActionConfig *action;
+    const CallSpec *spec;
+    const char *call;
+    const char *cgroup; /* or NULL */
+    int call_fd;
+    int lock_fd;
+    int control_fd; /* listening */
+} SpawnRequest;
+
+void spawn_list_init(SpawnList *list, uv_loop_t *loop);
+
+/* Lets the processes go on. Where the loop still has handles (n_open > 0), `closed` is called once
+ * they are gone; never from inside this function. */
+void spawn_list_close(SpawnList *list, void (*closed)(void *userdata), void *userdata);
+
+/* Starts the shim in a session of its own: it outlives the agent. A program that cannot be executed
+ * is told at once, with its path. */
+int spawn_shim(SpawnList *list, const SpawnRequest *request, Error *err) _must_check_;
+
+/* Empties the directory `trash_fd` (borrowed) in a child at low priority; nothing happens while
+ * there is one already. */
+int spawn_remover(SpawnList *list, int trash_fd, Error *err) _must_check_;
+
+/* The environment of a step, the agent's part of it (agent/runners/README.md). NULL-terminated, the
+ * caller's, freed with spawn_free_strings. */
+int spawn_build_environment(const SpawnRequest *request, char ***ret) _must_check_;
+
+/* The shim's command line; the same. */
+int spawn_build_arguments(const SpawnRequest *request, char ***ret) _must_check_;
+
+char **spawn_free_strings(char **strings);
+DEFINE_CLEANUP(char *, spawn_free_strings)
