@@ -293,6 +293,43 @@ int slipway_archive_unpack(const char *path, const char *directory, char **ret_e
 /* Packs all files below `directory` into the new tar.zst file `path`. *ret_error as above. */
 int slipway_archive_pack(const char *directory, const char *path, char **ret_error);
 
+/* ---- evidence ----------------------------------------------------------------------------------
+ * What a deploy is decided on: protocol/evidence/README.md. None of it needs an agent. *ret_error
+ * (may be NULL) gets a sentence to free(). */
+
+/* Makes an Ed25519 key: the private one in the new file `path` (mode 0600), the public one in
+ * `path`.pub, both PEM. *ret_id (may be NULL) gets the key's id, to free(). -EEXIST: there is one.
+ */
+int slipway_key_generate(const char *path, char **ret_id, char **ret_error);
+
+/* Signs an approval with the private key in `key_path`. `digest` is the package's ("sha256:…"),
+ * `name` its name (may be NULL); `predicate` has the members of slipway:approval/v1; those that are
+ * not there and can be known (issuedOn, nonce) are put in. *ret_line is the envelope without a line
+ * feed, to free(). -EINVAL: a member is missing or wrong. */
+int slipway_approval_sign(const char *key_path, const char *digest, const char *name,
+                          const SlipwayJson *predicate, char **ret_line, char **ret_error);
+
+/* Reads a bundle. `keys` are those that are believed, as `keys` of agent.json (NULL: none). *ret is
+ * an array, to unref, with an object for each envelope: `line`, `sha256`, `trust` ("trusted",
+ * "wrong_role", "untrusted"), `signer` (the key's name, if known), `keyId`, `kind`, `statement`.
+ * What is untrusted is a claim and nothing more. -EINVAL: a line is no envelope. */
+int slipway_bundle_read(const char *text, size_t len, const SlipwayJson *keys, SlipwayJson **ret,
+                        char **ret_error);
+
+/* Called for each record of an audit log, in order; not 0 ends the walk with that answer. */
+typedef int (*SlipwayAuditCallback)(const SlipwayJson *record, void *userdata);
+
+/* Checks the audit log in the file `path` from its first record. `heads` (may be NULL) is an array
+ * of
+ * {"seq", "sha256"} that were said of it elsewhere, as in receipts. *ret_head (may be NULL) gets
+ * that object for its last record, with `isTorn` where the last line is. -EBADMSG: the sentence
+ * names the record that was edited, removed, moved, or where it was cut off. */
+int slipway_audit_check(const char *path, const SlipwayJson *heads, SlipwayAuditCallback callback,
+                        void *userdata, SlipwayJson **ret_head, char **ret_error);
+
+/* SHA-256 as 64 hexadecimal digits, to free(). NULL when memory is out. */
+char *slipway_sha256(const void *data, size_t len);
+
 #ifdef __cplusplus
 }
 #endif
