@@ -70,13 +70,12 @@ static unsigned get_app(const ApiCall *call)
     return answer_take(call, 200, app_record_describe(app, &json) < 0 ? NULL : json);
 }
 
-/* One whose first deployment still runs is not there to be seen, but it is there to be removed. */
 static unsigned delete_app(const ApiCall *call)
 {
-    App *app = engine_find_app(call->engine, call->name);
+    App *app = find_app(call);
     Json *json;
 
-    if (!app || (!app_is_there(app) && !app->running)) {
+    if (!app) {
         return no_such_app(call);
     }
     app_remove(app);

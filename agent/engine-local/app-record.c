@@ -46,19 +46,26 @@ static int describe_instances(const App *app, Json **ret)
     return r;
 }
 
+static int describe_serving(const Deployment *d, Json *json)
+{
+    _cleanup_free_ char *url = specification_url(d->specification);
+    int r = url ? 0 : -ENOMEM;
+
+    r = r < 0 ? r : json_set_take(json, "specification", json_ref(d->specification->json));
+    r = r < 0 ? r : json_set_string(json, "deployment", d->id);
+    return r < 0 ? r : json_set_string(json, "url", url);
+}
+
 int app_record_describe(const App *app, Json **ret)
 {
     _cleanup_json_ Json *json = json_new_object();
     _cleanup_json_ Json *instances = NULL;
-    _cleanup_free_ char *url = specification_url(app->serving->specification);
-    int r = json && url ? 0 : -ENOMEM;
+    int r = json ? json_set_string(json, "app", app->id) : -ENOMEM;
 
-    r = r < 0 ? r : json_set_string(json, "app", app->id);
-    r = r < 0 ? r
-              : json_set_take(json, "specification", json_ref(app->serving->specification->json));
-    r = r < 0 ? r : json_set_string(json, "deployment", app->serving->id);
+    if (r == 0 && app->serving) {
+        r = describe_serving(app->serving, json);
+    }
     r = r < 0 ? r : json_set_string(json, "next", app->running ? app->running->id : NULL);
-    r = r < 0 ? r : json_set_string(json, "url", url);
     r = r < 0 ? r : json_set_string(json, "reason", app->problem);
     r = r < 0 ? r : describe_instances(app, &instances);
     r = r < 0 ? r : json_set_take(json, "instances", TAKE_PTR(instances));

@@ -4,7 +4,8 @@
 
 #include "agent/engine-local/app.h"
 
-/* GET /v1/apps/APP. The caller's. */
+/* GET /v1/apps/APP. Without a deployment that serves, only `next` says what goes on. The caller's.
+ */
 int app_record_describe(const App *app, Json **ret) _must_check_;
 
 /* As it is kept on disk: which deployment serves, and all that are remembered. */

@@ -80,7 +80,7 @@ DeploymentCounts app_count(const App *app, const Deployment *d)
 
 bool app_is_there(const App *app)
 {
-    return app->state == APP_SERVING || (app->state == APP_STOPPING && app->serving);
+    return app->serving || app->running;
 }
 
 bool app_is_settled(const App *app)
@@ -263,20 +263,27 @@ static void bury(App *app)
  */
 
 /* The one with the fewest connections; of several such, the one that waited longest. */
-static ForwardTarget *pick_target(void *userdata)
+static bool is_better(const ForwardTarget *a, const ForwardTarget *b)
+{
+    return a->connections < b->connections ||
+           (a->connections == b->connections && a->last_pick < b->last_pick);
+}
+
+static ForwardTarget *pick_target(void *userdata, const ForwardTarget *avoid)
 {
     App *app = userdata;
-    ForwardTarget *best = NULL;
+    ForwardTarget *best = NULL, *last_resort = NULL;
 
     for (Instance *i = app->instances; i; i = i->next) {
         ForwardTarget *t = &i->target;
 
-        if (t->may_take &&
-            (!best || t->connections < best->connections ||
-             (t->connections == best->connections && t->last_pick < best->last_pick))) {
+        if (t->may_take && t == avoid) {
+            last_resort = t;
+        } else if (t->may_take && (!best || is_better(t, best))) {
             best = t;
         }
     }
+    best = best ? best : last_resort;
     if (best) {
         best->last_pick = ++app->picks;
     }

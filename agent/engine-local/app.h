@@ -17,7 +17,7 @@
 #define APP_LOG_TAIL_LINES 20
 
 typedef enum AppState {
-    APP_NEW, /* nothing has served yet: for clients it is not there */
+    APP_NEW, /* nothing has served yet */
     APP_SERVING,
     APP_REMOVING,
     APP_STOPPING,
@@ -58,7 +58,7 @@ App *app_new(const InstanceHost *host, const char *id, AppFunction on_change,
 App *app_free(App *app); /* what runs, runs on */
 DEFINE_CLEANUP(App, app_free)
 
-/* Whether clients see it. */
+/* Whether clients see it: it serves, or its first deployment runs. */
 bool app_is_there(const App *app);
 
 Deployment *app_find_deployment(const App *app, const char *id);

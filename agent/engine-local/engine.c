@@ -329,7 +329,7 @@ int engine_open(Loop *loop, const char *state_path, const char *keeper_path, int
         return r;
     }
     if (!engine->keeper_path || health_new(loop, &engine->health) < 0 ||
-        forward_new(loop, &engine->forward) < 0) {
+        forward_new(loop, ENGINE_CONNECTIONS_MAX, &engine->forward) < 0) {
         return error_set(err, -ENOMEM, "out of memory");
     }
     engine->host = (InstanceHost){

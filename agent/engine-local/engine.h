@@ -12,6 +12,7 @@
 #include "agent/engine-local/app.h"
 
 #define ENGINE_APPS_MAX 64
+#define ENGINE_CONNECTIONS_MAX 2048 /* carried at once, for all apps together */
 
 typedef struct Engine Engine;
 

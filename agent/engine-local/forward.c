@@ -69,7 +69,7 @@ struct Forward {
     Loop *loop;
     Connection *connections;
     ForwardPort *ports;
-    size_t n_connections;
+    size_t n_connections, connections_max;
     uint16_t last_port; /* that an instance was given */
     LoopTimer retry;    /* runs while accepting is paused for want of room */
     bool is_full;
@@ -326,14 +326,16 @@ static int try_target(Connection *c)
 /* Begins to connect to the next target; -errno when none is left to try. */
 static int connect_server(Connection *c)
 {
+    const ForwardTarget *refused = NULL;
     int r = -ECONNREFUSED;
 
     while (r < 0 && c->port && c->attempts++ < CONNECT_ATTEMPTS_MAX) {
+        refused = c->target;
         release_target(c);
         if (!c->port) { /* its owner closed it when it heard that a target is idle */
             break;
         }
-        c->target = c->port->pick(c->port->userdata);
+        c->target = c->port->pick(c->port->userdata, refused);
         if (!c->target) {
             return -ECONNREFUSED;
         }
@@ -380,7 +382,7 @@ static void port_watch(ForwardPort *port)
 
 static void resume_accepting(Forward *forward)
 {
-    if (forward->is_full && forward->n_connections < FORWARD_CONNECTIONS_MAX) {
+    if (forward->is_full && forward->n_connections < forward->connections_max) {
         forward->is_full = false;
         loop_timer_stop(&forward->retry);
         for (ForwardPort *port = forward->ports; port; port = port->next) {
@@ -412,7 +414,7 @@ static void on_port(void *userdata, uint32_t events)
     for (int i = 0; i < ACCEPT_BATCH_MAX && port->is_listening; i++) {
         int fd;
 
-        if (port->forward->n_connections >= FORWARD_CONNECTIONS_MAX) {
+        if (port->forward->n_connections >= port->forward->connections_max) {
             pause_accepting(port->forward, false);
             return;
         }
@@ -607,7 +609,7 @@ int forward_choose_port(Forward *forward, uint16_t *ret)
 /* ---- all of them ------------------------------------------------------------------------------
  */
 
-int forward_new(Loop *loop, Forward **ret)
+int forward_new(Loop *loop, size_t connections_max, Forward **ret)
 {
     Forward *forward = calloc(1, sizeof(*forward));
 
@@ -615,6 +617,7 @@ int forward_new(Loop *loop, Forward **ret)
         return -ENOMEM;
     }
     forward->loop = loop;
+    forward->connections_max = connections_max;
     *ret = forward;
     return 0;
 }

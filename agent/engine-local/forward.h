@@ -11,9 +11,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* All ports of one engine together; beyond it, connections wait in the kernel's backlog. */
-#define FORWARD_CONNECTIONS_MAX 2048
-
 typedef struct Forward Forward;         /* all connections of one engine */
 typedef struct ForwardPort ForwardPort; /* where one app listens */
 
@@ -27,7 +24,8 @@ typedef struct ForwardTarget {
     void *userdata;
 } ForwardTarget;
 
-int forward_new(Loop *loop, Forward **ret) _must_check_;
+/* Beyond `connections_max`, of all ports together, connections wait in the kernel's backlog. */
+int forward_new(Loop *loop, size_t connections_max, Forward **ret) _must_check_;
 Forward *forward_free(Forward *forward); /* after its ports */
 DEFINE_CLEANUP(Forward, forward_free)
 
@@ -36,8 +34,9 @@ size_t forward_connections(const Forward *forward);
 /* Forgets the target: its connections go on without it. To be called before it is freed. */
 void forward_forget(Forward *forward, const ForwardTarget *target);
 
-/* The next target of a new connection, NULL for none; asked for each. */
-typedef ForwardTarget *(*ForwardPick)(void *userdata);
+/* The target of a new connection, NULL for none. `avoid` (may be NULL) has just refused it and is
+ * not to be the answer while there is another. */
+typedef ForwardTarget *(*ForwardPick)(void *userdata, const ForwardTarget *avoid);
 
 /* Takes the address without listening on it: connections are refused until forward_port_listen. A
  * port that somebody listens on is an error with a sentence. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/engine-local/instance.h"
 
-#include "agent/engine-local/keeper/process.h"
+#include "agent/engine-local/keeper/keeper-link.h"
 #include "agent/engine-local/keeper/service-log.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
@@ -9,24 +9,19 @@
 #include "protocol/base/log.h"
 #include "protocol/base/text.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #define RECORD_FILE "record.json"
 #define RECORD_BYTES_MAX ((size_t)16 << 10)
 #define HEALTHY_FILE "healthy" /* is there once it was */
-#define CONTROL_FILE "control.sock"
 #define CONTROL_LINE_MAX 64
 #define ENVIRONMENT_BYTES_MAX ((size_t)2 << 20)
 
@@ -39,8 +34,6 @@
 #define LOGS_MAX 40
 /* For instances that nobody knows. */
 #define UNKNOWN_GRACE_MS 2000
-/* What lost its keeper is killed until nothing is found, this often. */
-#define SWEEPS_MAX 20
 
 static const char *const state_names[_INSTANCE_STATE_MAX] = {
     [INSTANCE_STARTING] = "starting",   [INSTANCE_HEALTHY] = "healthy",
@@ -200,19 +193,6 @@ static void describe_end(Instance *i, const KeeperStatus *status)
     set_problem(i, text);
 }
 
-/* A keeper that is gone without a status was ended by force; the service's own process went with
- * it, but not what it had started. */
-static void end_leftovers(const char *id)
-{
-    char marker[sizeof("SLIPWAY_INSTANCE=") + INSTANCE_ID_SIZE];
-    const struct timespec moment = {.tv_nsec = 5000000};
-
-    (void)snprintf(marker, sizeof(marker), "SLIPWAY_INSTANCE=%s", id);
-    for (int n = 0; n < SWEEPS_MAX && process_signal_marked(marker, SIGKILL) > 0; n++) {
-        (void)nanosleep(&moment, NULL);
-    }
-}
-
 static void note_gone(Instance *i)
 {
     KeeperStatus status;
@@ -223,7 +203,7 @@ static void note_gone(Instance *i)
     i->has_died = instance_is_wanted(i);
     keeper_status_read(i->dir_fd, &status);
     if (status.end == KEEPER_LOST) {
-        end_leftovers(i->id);
+        keeper_link_end_leftovers(i->id);
     }
     i->end = status.end;
     describe_end(i, &status);
@@ -261,47 +241,13 @@ static void on_control(void *userdata, uint32_t events)
     tell(i);
 }
 
-/* A unix socket's path is short, a state directory's may be long: through the held directory. */
-static void control_address(int dir_fd, struct sockaddr_un *ret)
-{
-    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-    (void)snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/" CONTROL_FILE, dir_fd);
-}
-
-/* Connected to the keeper of that directory; -ECONNREFUSED or -ENOENT: there is none. */
-static int connect_keeper(int dir_fd)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct sockaddr_un address;
-    int r = 0;
-
-    if (fd < 0) {
-        return -errno;
-    }
-    control_address(dir_fd, &address);
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-        r = -errno;
-        (void)fd_close(fd);
-        return r;
-    }
-    return fd;
-}
-
-static void send_stop(const Instance *i, int64_t grace_ms)
-{
-    char line[32];
-    int n = snprintf(line, sizeof(line), "stop %lld\n", (long long)grace_ms);
-
-    (void)send(i->control.fd, line, (size_t)n, MSG_NOSIGNAL); /* if it is gone, that is told */
-}
-
 void instance_stop(Instance *i, int64_t grace_ms)
 {
     if (i->state == INSTANCE_GONE) {
         return;
     }
     stop_checking(i);
-    send_stop(i, grace_ms);
+    (void)!keeper_link_stop(i->control.fd, grace_ms); /* if it is gone, that is told */
     if (set_state(i, INSTANCE_STOPPING)) {
         tell(i);
     }
@@ -445,42 +391,6 @@ static int make_directory(Instance *i, Error *err)
     return 0;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)b, *(char *const *)a);
-}
-
-/* Removes the logs beyond the newest LOGS_MAX; names sort by time. */
-static void prune_logs(int dir_fd)
-{
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    char *names[4 * LOGS_MAX];
-    struct dirent *entry;
-    size_t n = 0;
-
-    if (!dir) {
-        (void)fd_close(fd);
-        return;
-    }
-    while (n < ARRAY_SIZE(names) && (entry = readdir(dir))) {
-        size_t len = strlen(entry->d_name);
-
-        if (len > 4 && strcmp(entry->d_name + len - 4, ".log") == 0) {
-            names[n] = strdup(entry->d_name);
-            n += names[n] != NULL;
-        }
-    }
-    (void)closedir(dir);
-    qsort(names, n, sizeof(*names), compare_names);
-    for (size_t k = 0; k < n; k++) {
-        if (k >= LOGS_MAX) {
-            service_log_remove(dir_fd, names[k]);
-        }
-        free(names[k]);
-    }
-}
-
 static int open_logs(const Instance *i, Error *err)
 {
     int fd;
@@ -492,108 +402,45 @@ static int open_logs(const Instance *i, Error *err)
     if (fd < 0) {
         return error_set_errno(err, -errno, "cannot open the directory of the logs");
     }
-    prune_logs(fd);
+    service_log_prune(fd, LOGS_MAX);
     return fd;
 }
 
-static int listen_control(const Instance *i, Error *err)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un address;
-    int r;
-
-    control_address(i->dir_fd, &address);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-        listen(fd, 4) < 0) {
-        r = error_set_errno(err, -errno, "cannot make a control socket");
-        (void)fd_close(fd);
-        return r;
-    }
-    return fd;
-}
-
-/* The one place of this program where another is started. posix_spawn reports an exec that fails.
- */
-static int spawn_keeper(Instance *i, char *const *argv, int control_fd, int logs_fd, Error *err)
-{
-    const struct {
-        int from, to;
-    } given[] = {
-        {i->dir_fd, KEEPER_FD_INSTANCE},
-        {control_fd, KEEPER_FD_CONTROL},
-        {logs_fd, KEEPER_FD_LOGS},
-    };
-    char *const environment[] = {NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    int held[ARRAY_SIZE(given)];
-    sigset_t set;
-    int r;
-
-    (void)posix_spawn_file_actions_init(&actions);
-    (void)posix_spawnattr_init(&attributes);
-    (void)sigemptyset(&set);
-    (void)posix_spawnattr_setsigmask(&attributes, &set);
-    (void)sigfillset(&set);
-    (void)posix_spawnattr_setsigdefault(&attributes, &set);
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF |
-                                                    POSIX_SPAWN_SETSIGMASK);
-    (void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    (void)posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-    /* First out of the way of their new numbers, so that none overwrites another. */
-    for (size_t k = 0; k < ARRAY_SIZE(given); k++) {
-        held[k] = fcntl(given[k].from, F_DUPFD_CLOEXEC, KEEPER_FD_LOGS + 1);
-        (void)posix_spawn_file_actions_adddup2(&actions, held[k], given[k].to);
-    }
-    r = -posix_spawn(&i->keeper_pid, i->host->keeper_path, &actions, &attributes, argv,
-                     environment);
-    for (size_t k = 0; k < ARRAY_SIZE(given); k++) {
-        (void)fd_close(held[k]);
-    }
-    (void)posix_spawnattr_destroy(&attributes);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    return r < 0 ? error_set_errno(err, r, "cannot start '%s'", i->host->keeper_path) : 0;
-}
-
-static int start_keeper(Instance *i, const Specification *s, int control_fd, int logs_fd,
-                        Error *err)
+static int start_keeper(Instance *i, const Specification *s, Error *err)
 {
     _cleanup_(specification_command_freep) char **command = NULL;
     _cleanup_free_ char *directory = NULL;
-    _cleanup_free_ const char **argv = NULL;
-    char log_bytes[24], files_max[24];
-    size_t n = 0, n_command = 0;
+    _cleanup_fd_ int logs_fd = -1;
+    KeeperStart start;
     int r = specification_command(s, &command, &directory, err);
 
     if (r < 0) {
         return r;
     }
-    while (command[n_command]) {
-        n_command++;
+    logs_fd = open_logs(i, err);
+    if (logs_fd < 0) {
+        return logs_fd;
     }
-    (void)snprintf(log_bytes, sizeof(log_bytes), "%lld", (long long)INSTANCE_LOG_BYTES_MAX);
-    (void)snprintf(files_max, sizeof(files_max), "%lld", (long long)i->host->files_max);
-    const char *const own[] = {
-        "slipway-keeper", "--log",   i->log_name,   "--log-bytes", log_bytes,
-        "--files-max",    files_max, "--directory", directory,     "--",
+    start = (KeeperStart){
+        .program = i->host->keeper_path,
+        .instance_fd = i->dir_fd,
+        .logs_fd = logs_fd,
+        .options =
+            {
+                .log_name = i->log_name,
+                .log_bytes = INSTANCE_LOG_BYTES_MAX,
+                .files_max = i->host->files_max,
+                .directory = directory,
+                .command = command,
+            },
     };
-    argv = calloc(ARRAY_SIZE(own) + n_command + 1, sizeof(*argv));
-    if (!argv) {
-        return error_set(err, -ENOMEM, "out of memory");
-    }
-    for (; n < ARRAY_SIZE(own); n++) {
-        argv[n] = own[n];
-    }
-    for (size_t k = 0; k < n_command; k++) {
-        argv[n++] = command[k];
-    }
-    return spawn_keeper(i, (char *const *)argv, control_fd, logs_fd, err);
+    return keeper_link_start(&start, err);
 }
 
 /* From here on, what happens to it is told. */
 static int follow(Instance *i, Error *err)
 {
-    int fd = connect_keeper(i->dir_fd), r;
+    int fd = keeper_link_connect(i->dir_fd), r;
 
     if (fd < 0) {
         return error_set_errno(err, fd, "cannot reach the keeper of %s", i->id);
@@ -611,7 +458,6 @@ int instance_start(const InstanceHost *host, const Specification *s, const char 
                    uint16_t port, InstanceFunction on_change, void *userdata, Instance **ret,
                    Error *err)
 {
-    _cleanup_fd_ int control_fd = -1, logs_fd = -1;
     char id[INSTANCE_ID_SIZE];
     Instance *i;
     int r;
@@ -625,16 +471,7 @@ int instance_start(const InstanceHost *host, const Specification *s, const char 
     r = make_directory(i, err);
     r = r < 0 ? r : write_record(i, err);
     r = r < 0 ? r : write_environment(i, s, err);
-    if (r == 0) {
-        logs_fd = open_logs(i, err);
-        r = MIN(logs_fd, 0);
-    }
-    if (r == 0) {
-        control_fd = listen_control(i, err);
-        r = MIN(control_fd, 0);
-    }
-    r = r < 0 ? r : start_keeper(i, s, control_fd, logs_fd, err);
-    control_fd = fd_close(control_fd); /* only the keeper's now: its end is a hang-up */
+    r = r < 0 ? r : start_keeper(i, s, err);
     r = r < 0 ? r : follow(i, err);
     if (r < 0) {
         instance_end_unknown(host, i->id);
@@ -689,19 +526,11 @@ int instance_record_read(const InstanceHost *host, const char *id, InstanceRecor
 void instance_end_unknown(const InstanceHost *host, const char *id)
 {
     _cleanup_fd_ int dir_fd = openat(host->instances_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_fd_ int fd = dir_fd < 0 ? -1 : connect_keeper(dir_fd);
-    char line[32], data[CONTROL_LINE_MAX];
 
-    if (fd >= 0) { /* waits for it: nothing may be started while it may hold a port */
-        int n = snprintf(line, sizeof(line), "stop %d\n", UNKNOWN_GRACE_MS);
-
-        if (fd_set_nonblock(fd, false) == 0 && send(fd, line, (size_t)n, MSG_NOSIGNAL) == n) {
-            while (recv(fd, data, sizeof(data), 0) > 0) {
-                continue;
-            }
-        }
+    if (dir_fd >= 0) { /* waits for it: nothing may be started while it may hold a port */
+        keeper_link_end(dir_fd, UNKNOWN_GRACE_MS);
     }
-    end_leftovers(id);
+    keeper_link_end_leftovers(id);
     (void)!file_remove_tree(host->instances_fd, id, NULL);
 }
 

@@ -52,7 +52,6 @@ struct Instance {
     char *log_name;
     InstanceState state;
     pid_t pid; /* of the service; 0 until its keeper has said it */
-    pid_t keeper_pid;
     int64_t started_us;
     int64_t healthy_since_ms;   /* clock_monotonic_ms; 0: never was */
     int64_t unhealthy_since_ms; /* likewise; 0: is not */

@@ -19,7 +19,7 @@
 #define KEEPER_NAME "slipway-keeper"
 #define LISTEN_PREFIX "unix:"
 /* Two for each connection that is carried, and some for all else. */
-#define FILES_WANTED (2 * FORWARD_CONNECTIONS_MAX + 1024)
+#define FILES_WANTED (2 * ENGINE_CONNECTIONS_MAX + 1024)
 
 enum { EXIT_USAGE = 2 };
 

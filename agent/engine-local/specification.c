@@ -14,7 +14,7 @@
 
 #define SCHEMA_NAME "local-service"
 
-/* What the engine itself says to a service. */
+/* What the engine itself says to a service; an image's own PORT is of no use here. */
 static const char *const own_names[] = {
     "PORT",
     "SLIPWAY_APP",
@@ -75,12 +75,6 @@ static int check_meaning(const Specification *s, Error *err)
     for (JsonMember m = {0}; json_next_member(json_get(s->json, "env"), &m);) {
         if (strlen(json_as_string(m.value)) != json_as_string_len(m.value)) {
             return error_set(err, -EINVAL, "/env/%s: has a NUL character in it", m.name);
-        }
-        for (size_t i = 0; i < ARRAY_SIZE(own_names); i++) {
-            if (strcmp(m.name, own_names[i]) == 0) {
-                return error_set(err, -EINVAL, "/env/%s: the engine sets it for each instance",
-                                 m.name);
-            }
         }
     }
     return 0;
@@ -217,6 +211,16 @@ int specification_command(const Specification *s, char ***ret_command, char **re
     return 0;
 }
 
+static bool is_own_name(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(own_names); i++) {
+        if (strcmp(own_names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int append_entry(Buffer *out, const char *name, const char *value)
 {
     int r = buffer_append_format(out, "%s=%s", name, value);
@@ -240,7 +244,9 @@ int specification_environment(const Specification *s, const char *deployment, co
         }
     }
     for (JsonMember m = {0}; r == 0 && json_next_member(env, &m);) {
-        r = append_entry(out, m.name, json_as_string(m.value));
+        if (!is_own_name(m.name)) {
+            r = append_entry(out, m.name, json_as_string(m.value));
+        }
     }
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(own_names); i++) {
         const char *const values[ARRAY_SIZE(own_names)] = {number, s->id, deployment, instance};

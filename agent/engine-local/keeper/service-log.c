@@ -3,12 +3,17 @@
 
 #include "protocol/base/fd.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define LOG_SUFFIX ".log"
+#define PRUNED_MAX 256
 
 static char *older_name(const char *name)
 {
@@ -148,12 +153,54 @@ int service_log_tail(int dir_fd, const char *name, size_t n_lines, Buffer *out)
     return r;
 }
 
-void service_log_remove(int dir_fd, const char *name)
+static void remove_both(int dir_fd, const char *name)
 {
     _cleanup_free_ char *older = older_name(name);
 
     (void)unlinkat(dir_fd, name, 0);
     if (older) {
         (void)unlinkat(dir_fd, older, 0);
+    }
+}
+
+static bool is_log(const struct dirent *entry)
+{
+    size_t n = strlen(entry->d_name);
+
+    return n > strlen(LOG_SUFFIX) &&
+           strcmp(entry->d_name + n - strlen(LOG_SUFFIX), LOG_SUFFIX) == 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)b, *(char *const *)a);
+}
+
+/* Beyond PRUNED_MAX at once, the next pruning goes on. */
+void service_log_prune(int dir_fd, size_t n_kept)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    char *names[PRUNED_MAX];
+    struct dirent *entry;
+    size_t n = 0;
+
+    if (!dir) {
+        (void)fd_close(fd);
+        return;
+    }
+    while (n < ARRAY_SIZE(names) && (entry = readdir(dir))) {
+        if (is_log(entry)) {
+            names[n] = strdup(entry->d_name);
+            n += names[n] != NULL;
+        }
+    }
+    (void)closedir(dir);
+    qsort(names, n, sizeof(*names), compare_names);
+    for (size_t i = 0; i < n; i++) {
+        if (i >= n_kept) {
+            remove_both(dir_fd, names[i]);
+        }
+        free(names[i]);
     }
 }

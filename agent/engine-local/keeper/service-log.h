@@ -27,5 +27,5 @@ int service_log_write(ServiceLog *log, const char *data, size_t n) _must_check_;
 #define SERVICE_LOG_LINE_MAX ((size_t)1024)
 int service_log_tail(int dir_fd, const char *name, size_t n_lines, Buffer *out) _must_check_;
 
-/* Removes both files. */
-void service_log_remove(int dir_fd, const char *name);
+/* Removes logs ("*.log", with what was before them) but the `n_kept` with the highest names. */
+void service_log_prune(int dir_fd, size_t n_kept);
