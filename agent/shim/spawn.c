@@ -50,7 +50,6 @@ static int make_pipe(int *ret_read, int *ret_write)
     if (pipe2(fds, O_CLOEXEC) < 0) {
         return -errno;
     }
-    (void)fcntl(fds[0], F_SETPIPE_SZ, SPAWN_PIPE_SIZE);
     *ret_read = fds[0];
     *ret_write = fds[1];
     return fd_set_nonblock(fds[0], true);
@@ -86,6 +85,7 @@ static int make_ends(Spawn *spawn, ChildEnds *ends, bool is_terminal)
         r = make_terminal(&spawn->out_fd, &ends->out_fd);
     } else {
         r = make_pipe(&spawn->out_fd, &ends->out_fd);
+        (void)fcntl(spawn->out_fd, F_SETPIPE_SZ, SPAWN_PIPE_SIZE);
         r = r == 0 ? make_pipe(&spawn->err_fd, &ends->err_fd) : r;
     }
     r = r == 0 ? make_pipe(&spawn->reports_fd, &ends->reports_fd) : r;

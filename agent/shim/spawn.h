@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Size of a pipe where the kernel allows it: the runner waits for the disk less often. */
+/* Size of stdout's pipe where the kernel allows it: the runner waits for the disk less often. Not
+ * for the others: past a user's limit the kernel makes even the pipes within the steps tiny. */
 #define SPAWN_PIPE_SIZE (1 << 20)
 
 typedef struct Spawn {

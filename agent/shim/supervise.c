@@ -145,7 +145,7 @@ static void begin_ending(Supervisor *s, int64_t now, int64_t grace_ms)
 /* The first cause counts. Once the runner has ended by itself its result stands. */
 static void end_call(Supervisor *s, Cause cause, int64_t now)
 {
-    if (s->cause == CAUSE_NONE && s->phase == PHASE_RUNNING) {
+    if (s->cause == CAUSE_NONE && s->phase == PHASE_RUNNING && !s->has_exited) {
         s->cause = cause;
         begin_ending(s, now, s->request->grace_ms);
     }
@@ -234,13 +234,15 @@ static int poll_timeout(const Supervisor *s, int64_t now)
 static void handle_signals(Supervisor *s, int64_t now)
 {
     struct signalfd_siginfo info;
+    bool is_shutdown = false;
 
     while (read(s->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-        if (info.ssi_signo == SIGTERM) {
-            end_call(s, CAUSE_SHUTDOWN, now);
-        }
+        is_shutdown = is_shutdown || info.ssi_signo == SIGTERM;
     }
     s->has_children = tree_reap(s->spawn.pid, &s->wait_status, &s->has_exited);
+    if (is_shutdown) {
+        end_call(s, CAUSE_SHUTDOWN, now);
+    }
 }
 
 static void pump_streams(Supervisor *s, const struct pollfd *fds, int64_t now)
@@ -276,11 +278,11 @@ static int turn(Supervisor *s, Error *err)
     }
     now = clock_monotonic_ms();
     pump_streams(s, &fds[POLL_STREAMS], now);
-    if (control_handle(request->control, &fds[POLL_CONTROL])) {
-        end_call(s, CAUSE_CANCEL, now);
-    }
     if (fds[POLL_SIGNALS].revents) {
         handle_signals(s, now);
+    }
+    if (control_handle(request->control, &fds[POLL_CONTROL])) {
+        end_call(s, CAUSE_CANCEL, now);
     }
     check_limits(s, now);
     advance(s, now);
@@ -483,6 +485,7 @@ int supervise_run(const SuperviseRequest *request, JournalEnd *ret_end, char **r
         r = turn(&s, err);
     }
     if (r < 0) {
+        tree_kill();
         return r;
     }
     read_the_rest(&s);

@@ -23,8 +23,7 @@ typedef struct SuperviseRequest {
     Journal *journal; /* open */
 } SuperviseRequest;
 
-/* How it ended, ready for the journal but for the reason, which `end->reason` borrows from
- * *ret_reason: that one is the caller's. Only what leaves no way to tell how the call ended is an
- * error. */
+/* How it ended, ready for the journal; its reason lives as long as *ret_reason, which is the
+ * caller's. An error only where nobody can tell how it ended. */
 int supervise_run(const SuperviseRequest *request, JournalEnd *ret_end, char **ret_reason,
                   Error *err) _must_check_;
