@@ -198,7 +198,7 @@ int text_append_json(Buffer *b, const char *data, size_t n)
         if (plain > 0) {
             r = append_few(b, data + i, plain);
             i += plain;
-        } else if ((unsigned char)data[i] < 0x80) {
+        } else if (data[i] != '\0' && (unsigned char)data[i] < 0x80) {
             r = append_json_escape(b, (unsigned char)data[i++]);
         } else {
             r = append_few(b, "\xef\xbf\xbd", 3);

@@ -18,7 +18,7 @@ bool text_is_utf8(const char *data, size_t n);
 size_t text_utf8_incomplete_tail(const char *data, size_t n);
 
 /* Appends the bytes as a JSON string with its quotes (RFC 8259 section 7). What is not UTF-8
- * becomes U+FFFD, one for each byte. */
+ * becomes U+FFFD, one for each byte; NUL, too, because a reader of ours takes no \u0000. */
 int text_append_json(Buffer *b, const char *data, size_t n) _must_check_;
 
 /* Base64 with padding, RFC 4648 section 4. */

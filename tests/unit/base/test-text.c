@@ -118,7 +118,7 @@ static const struct {
     {TEXT("plain"), "\"plain\""},
     {TEXT("\"\\/"), "\"\\\"\\\\/\""},
     {TEXT("\n\r\t"), "\"\\n\\r\\t\""},
-    {TEXT("\0\b\f\x1b\x1f"), "\"\\u0000\\u0008\\u000c\\u001b\\u001f\""},
+    {TEXT("\0\b\f\x1b\x1f"), "\"\xef\xbf\xbd\\u0008\\u000c\\u001b\\u001f\""},
     {TEXT(" \x7f"), "\" \x7f\""},
     {TEXT("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"), "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\""},
     {TEXT("a\xff\xfe"

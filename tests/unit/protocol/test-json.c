@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocol/json.h"
+#include "protocol/base/text.h"
 #include "tests/unit/cmocka.h"
 
 #include <errno.h>
@@ -195,6 +196,25 @@ static void stops_at_the_length(void **state)
         memcpy(exact, text, n);
         assert_int_equal(json_parse(exact, n, &cut, NULL), -EINVAL);
         free(exact);
+    }
+}
+
+/* Whatever bytes text_append_json() is given, what it writes can be read. */
+static void written_strings_can_be_read(void **state)
+{
+    for (unsigned first = 0; first < 256; first++) {
+        for (unsigned second = 0; second < 256; second++) {
+            const char bytes[] = {(char)first, (char)second, 'x'};
+            _cleanup_buffer_ Buffer text = {0};
+            _cleanup_json_ Json *value = NULL;
+
+            assert_int_equal(text_append_json(&text, bytes, sizeof(bytes)), 0);
+            assert_int_equal(json_parse(text.data, text.len, &value, NULL), 0);
+            if (first > 0 && second > 0 && text_is_utf8(bytes, sizeof(bytes))) {
+                assert_int_equal(json_as_string_len(value), sizeof(bytes));
+                assert_memory_equal(json_as_string(value), bytes, sizeof(bytes));
+            }
+        }
     }
 }
 
@@ -628,6 +648,7 @@ int main(void)
         cmocka_unit_test(refuses_everything_else_with_the_place),
         cmocka_unit_test(refuses_nul_bytes),
         cmocka_unit_test(stops_at_the_length),
+        cmocka_unit_test(written_strings_can_be_read),
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(digits_are_limited),
         cmocka_unit_test(large_texts_are_parsed_in_time),
