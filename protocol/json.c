@@ -670,12 +670,21 @@ Json *json_new_array(void)
 
 Json *json_new_string(const char *text)
 {
-    return json_object_new_string(text);
+    return json_new_string_n(text, strlen(text));
 }
 
 Json *json_new_string_n(const char *text, size_t n)
 {
-    return json_object_new_string_len(text, (int)n);
+    _cleanup_buffer_ Buffer mended = {0};
+
+    if (memchr(text, '\0', n) || !text_is_utf8(text, n)) {
+        if (text_append_utf8(&mended, text, n) < 0) {
+            return NULL;
+        }
+        text = mended.data;
+        n = mended.len;
+    }
+    return n > INT32_MAX ? NULL : json_object_new_string_len(text, (int)n);
 }
 
 Json *json_new_int(int64_t value)

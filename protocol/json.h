@@ -79,7 +79,9 @@ typedef struct JsonMember {
 } JsonMember;
 bool json_next_member(const Json *object, JsonMember *m);
 
-/* Building. -ENOMEM is the only failure. Setting a name again replaces its value. */
+/* Building. -ENOMEM is the only failure. Setting a name again replaces its value. Texts may come
+ * from anywhere: bytes that are not UTF-8, and NUL, become U+FFFD, so that what is formatted can be
+ * parsed. */
 Json *json_new_object(void) _must_check_;
 Json *json_new_array(void) _must_check_;
 Json *json_new_string(const char *text) _must_check_;

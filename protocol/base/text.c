@@ -82,6 +82,29 @@ bool text_is_utf8(const char *data, size_t n)
     return text_utf8_prefix(data, n) == n;
 }
 
+int text_append_utf8(Buffer *b, const char *data, size_t n)
+{
+    size_t start = b->len;
+    int r = buffer_reserve(b, n);
+
+    while (r == 0 && n > 0) {
+        size_t good = text_utf8_prefix(data, strnlen(data, n));
+
+        r = buffer_append(b, data, good);
+        if (r == 0 && good < n) {
+            r = buffer_append(b, "\xef\xbf\xbd", 3);
+            good++;
+        }
+        data += good;
+        n -= good;
+    }
+    if (r < 0 && b->data) {
+        b->len = start;
+        b->data[start] = '\0';
+    }
+    return r;
+}
+
 size_t text_utf8_incomplete_tail(const char *data, size_t n)
 {
     for (size_t back = 1; back <= 3 && back <= n; back++) {

@@ -14,6 +14,10 @@ size_t text_utf8_prefix(const char *data, size_t n);
 
 bool text_is_utf8(const char *data, size_t n);
 
+/* Appends the bytes with whatever is not UTF-8 as U+FFFD, one for each byte, and NUL, too: a JSON
+ * string of ours holds none. */
+int text_append_utf8(Buffer *b, const char *data, size_t n) _must_check_;
+
 /* How many bytes at the end are the beginning of a character that is not there yet (0 to 3). */
 size_t text_utf8_incomplete_tail(const char *data, size_t n);
 

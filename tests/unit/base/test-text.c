@@ -165,6 +165,35 @@ static void every_byte_is_seen_at_every_place(void **state)
     }
 }
 
+static void bytes_become_utf8(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t len;
+        const char *utf8;
+    } rows[] = {
+        {TEXT(""), ""},
+        {TEXT("plain \xc3\xa9"), "plain \xc3\xa9"},
+        {TEXT("a\0b"), "a\xef\xbf\xbd"
+                       "b"},
+        {TEXT("\0\0"), "\xef\xbf\xbd\xef\xbf\xbd"},
+        {TEXT("\xff\xc3\xa9\xc3"), "\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd"},
+        {TEXT("\xe2\x82\0"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+    };
+    _cleanup_buffer_ Buffer small = BUFFER_INIT(5);
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_buffer_ Buffer b = {0};
+
+        assert_int_equal(text_append_utf8(&b, rows[i].text, rows[i].len), 0);
+        assert_string_equal(buffer_text(&b), rows[i].utf8);
+        assert_int_equal(b.len, strlen(rows[i].utf8));
+    }
+    assert_int_equal(buffer_append_text(&small, "old"), 0);
+    assert_int_equal(text_append_utf8(&small, "\xff", 1), -ENOBUFS);
+    assert_string_equal(buffer_text(&small), "old");
+}
+
 static void a_full_buffer_keeps_what_it_had(void **state)
 {
     for (size_t limit = 3; limit < 3 + 26; limit++) {
@@ -348,6 +377,7 @@ int main(void)
         cmocka_unit_test(every_code_point_is_utf8),
         cmocka_unit_test(json_strings_are_escaped),
         cmocka_unit_test(every_byte_is_seen_at_every_place),
+        cmocka_unit_test(bytes_become_utf8),
         cmocka_unit_test(a_full_buffer_keeps_what_it_had),
         cmocka_unit_test(base64_there_and_back),
         cmocka_unit_test(base64_of_every_byte_and_length),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "protocol/json.h"
 #include "protocol/base/text.h"
+#include "protocol/json.h"
 #include "tests/unit/cmocka.h"
 
 #include <errno.h>
@@ -557,6 +557,25 @@ static void builds_what_it_reads(void **state)
     assert_false(json_equal(j, again));
 }
 
+static void texts_from_anywhere_can_be_read_again(void **state)
+{
+    _cleanup_json_ Json *j = json_new_object(), *again = NULL;
+    _cleanup_buffer_ Buffer b = {0};
+
+    assert_int_equal(json_set_string(j, "latin1",
+                                     "Gr\xfc\xdf"
+                                     "e"),
+                     0);
+    assert_int_equal(json_set_take(j, "nul", json_new_string_n("a\0b", 3)), 0);
+    assert_int_equal(json_format(j, &b), 0);
+    assert_int_equal(json_parse(b.data, b.len, &again, NULL), 0);
+    assert_string_equal(json_get_string(again, "latin1"), "Gr\xef\xbf\xbd\xef\xbf\xbd"
+                                                          "e");
+    assert_string_equal(json_get_string(again, "nul"), "a\xef\xbf\xbd"
+                                                       "b");
+    assert_true(json_equal(j, again));
+}
+
 static void setters_consume_also_when_they_fail(void **state)
 {
     _cleanup_json_ Json *j = json_new_object();
@@ -662,6 +681,7 @@ int main(void)
         cmocka_unit_test(tokens_are_escaped),
         cmocka_unit_test(places_are_found),
         cmocka_unit_test(builds_what_it_reads),
+        cmocka_unit_test(texts_from_anywhere_can_be_read_again),
         cmocka_unit_test(setters_consume_also_when_they_fail),
         cmocka_unit_test(copies_are_deep),
         cmocka_unit_test(equality_is_of_values),
