@@ -118,27 +118,32 @@ _public_ bool slipway_json_next_member(const SlipwayJson *object, SlipwayJsonMem
     return true;
 }
 
-/* Cuts the token at *cursor off, unescaped (RFC 6901 section 4). The caller frees it. */
-static char *next_token(const char **cursor)
+/* Cuts the token at *cursor off into *ret, unescaped (RFC 6901 section 4). The caller frees it. */
+static int next_token(const char **cursor, char **ret)
 {
     const char *from = *cursor + 1;
     size_t n = strcspn(from, "/"), len = 0;
-    char *token = malloc(n + 1);
+    _cleanup_free_ char *token = malloc(n + 1);
 
     if (!token) {
-        return NULL;
+        return -ENOMEM;
     }
     for (size_t i = 0; i < n; i++) {
         char c = from[i];
 
-        if (c == '~' && (from[i + 1] == '0' || from[i + 1] == '1')) {
-            c = from[++i] == '0' ? '~' : '/';
+        if (c == '~') {
+            c = from[++i];
+            if (c != '0' && c != '1') {
+                return -EINVAL;
+            }
+            c = c == '0' ? '~' : '/';
         }
         token[len++] = c;
     }
     token[len] = '\0';
     *cursor = from + n;
-    return token;
+    *ret = TAKE_PTR(token);
+    return 0;
 }
 
 /* The child that the pointer goes on through, made where it is missing. */
@@ -187,11 +192,11 @@ static int set_take(SlipwayJson *json, const char *pointer, Json *value)
         return -EINVAL;
     }
     for (;;) {
-        _cleanup_free_ char *token = next_token(&pointer);
-        int r;
+        _cleanup_free_ char *token = NULL;
+        int r = next_token(&pointer, &token);
 
-        if (!token) {
-            return -ENOMEM;
+        if (r < 0) {
+            return r;
         }
         if (*pointer == '/') {
             r = step_into(parent, token, &parent);
@@ -201,7 +206,10 @@ static int set_take(SlipwayJson *json, const char *pointer, Json *value)
             continue;
         }
         if (json_type_of(parent) == JSON_ARRAY) {
-            return strcmp(token, "-") == 0 ? json_append_take(parent, TAKE_PTR(owned)) : -EINVAL;
+            if (strcmp(token, "-") != 0) {
+                return -EINVAL;
+            }
+            return owned ? json_append_take(parent, TAKE_PTR(owned)) : json_append_null(parent);
         }
         if (json_type_of(parent) != JSON_OBJECT) {
             return -EINVAL;
