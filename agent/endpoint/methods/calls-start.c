@@ -2,6 +2,7 @@
 #include "agent/endpoint/dispatch.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* 0 where it is not given: then the configured limit counts. */
 static int64_t milliseconds(const Json *params, const char *name)
@@ -9,6 +10,28 @@ static int64_t milliseconds(const Json *params, const char *name)
     double seconds = json_as_number(json_get(params, name), 0);
 
     return seconds > 0 ? MAX((int64_t)(seconds * 1000), 1) : 0;
+}
+
+/* The calls room checks `parameters` alone; here they are a member of what was sent. */
+static int point_into_parameters(int r, Error *err)
+{
+    static const char top[] = "(top)";
+    _cleanup_buffer_ Buffer text = {0};
+    const char *at = error_text(err);
+
+    while (*at) {
+        size_t n = strcspn(at, "\n");
+        bool is_top = strncmp(at, top, sizeof(top) - 1) == 0;
+        size_t skip = is_top ? sizeof(top) - 1 : 0;
+
+        if ((text.len > 0 && buffer_append_text(&text, "\n") < 0) ||
+            ((is_top || *at == '/') && buffer_append_text(&text, "/parameters") < 0) ||
+            buffer_append(&text, at + skip, n - skip) < 0) {
+            return error_set(err, -ENOMEM, "out of memory");
+        }
+        at += n + (at[n] == '\n');
+    }
+    return error_set(err, r, "%s", buffer_text(&text));
 }
 
 static int answer(Request *request, Call *call, bool is_existing, Error *err)
@@ -43,6 +66,9 @@ int method_calls_start(Request *request, Error *err)
     Call *call;
     int r = calls_start(session->endpoint->calls, &wanted, &call, &is_existing, err);
 
+    if (r == -EINVAL) {
+        return point_into_parameters(r, err);
+    }
     /* The events are read later, so they come after the answer. */
     if (r == 0 && json_get_bool(params, "attach", false)) {
         r = subscriptions_add(&session->subscriptions, call, 0, err);
