@@ -272,8 +272,7 @@ void server_stop(Server *server, void (*stopped)(void *userdata), void *userdata
 
     server->stopped = stopped;
     server->stopped_userdata = userdata;
-    TAILQ_FOREACH(listener, &server->listeners, link)
-    {
+    TAILQ_FOREACH (listener, &server->listeners, link) {
         uv_close((uv_handle_t *)&listener->poll, on_listener_closed);
     }
     for (session = TAILQ_FIRST(&server->sessions); session; session = next_session) {

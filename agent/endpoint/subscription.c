@@ -59,8 +59,7 @@ static Subscription *find_in(SubscriptionList *list, const char *call)
 {
     Subscription *one;
 
-    TAILQ_FOREACH(one, list, link)
-    {
+    TAILQ_FOREACH (one, list, link) {
         if (strcmp(one->call, call) == 0) {
             return one;
         }

@@ -17,7 +17,9 @@ first comment is its title.
     A: hang-up           the agent closes the connection
     C-bytes: TEXT        the client sends these bytes, with escapes as in Python, and no line feed of its own
     C*N: LINE, A*N: JSON N times, with $i counting from 1
-    C2: …, A2: …         the same on a second connection to the agent's socket (also C3, A3, …)
+    C2: …, A2: …         the same on a second connection, to a socket of the agent (also C3, A3, …)
+    as: UID              connections that are not there yet are made as this user; skipped unless root plays
+    shell: COMMAND       is run by the player
     signal: TERM         the agent gets this signal
     exit: N              the agent ends with this status
 
@@ -50,6 +52,10 @@ TRANSPORTS = ("stdio", "unix", "bridge")
 
 
 class Mismatch(Exception):
+    pass
+
+
+class Skip(Exception):
     pass
 
 
@@ -165,9 +171,15 @@ class Wire:
         self.asked = {}
 
     @classmethod
-    def unix(cls, path):
+    def unix(cls, path, uid=None):
         s = socket.socket(socket.AF_UNIX)
-        s.connect(path)
+        try:
+            if uid is not None:
+                os.seteuid(uid)  # the kernel notes who connects
+            s.connect(path)
+        finally:
+            if uid is not None:
+                os.seteuid(0)
 
         def close():
             try:
@@ -246,6 +258,7 @@ class Case:
         self.names = {}
         self.wires = {}
         self.is_loose = False
+        self.uid = None
 
     def configure(self, text):
         self.agent.configure(json.loads(text.replace("$DIR", self.directory)))
@@ -273,11 +286,32 @@ class Case:
             return Wire.process(self.start_stdio())
         return Wire.unix(self.agent.socket)
 
+    def another_wire(self):
+        """To the socket that is always there; as somebody else to the one that others can reach."""
+        path = os.path.join(self.agent.state, "agent.sock") if self.uid is None else self.agent.socket
+        self.wire("")
+
+        def connect():
+            try:
+                return Wire.unix(path, self.uid)
+            except (FileNotFoundError, ConnectionRefusedError):
+                return None
+        return harness.wait_for(connect, f"'{path}' is listened on")
+
     def wire(self, number):
         if number not in self.wires:
-            self.wires[number] = (self.first_wire() if number == "" else
-                                  Wire.unix(os.path.join(self.agent.state, "agent.sock")))
+            self.wires[number] = self.first_wire() if number == "" else self.another_wire()
         return self.wires[number]
+
+    def become(self, text):
+        if os.geteuid() != 0:
+            raise Skip("only root can be somebody else")
+        os.chmod(self.directory, 0o711)
+        self.uid = int(text)
+
+    def shell(self, text):
+        self.wire("")
+        subprocess.run(["sh", "-c", text.replace("$DIR", self.directory)], check=True)
 
     def send(self, number, count, text):
         wire = self.wire(number)
@@ -389,6 +423,10 @@ def play_line(case, line, following):
         case.agent.process.send_signal(getattr(signal, "SIG" + rest))
     elif word == "exit":
         case.exit(rest)
+    elif word == "as":
+        case.become(rest)
+    elif word == "shell":
+        case.shell(rest)
     elif word != "over" and not line.startswith(("#", "  |")) and line:
         raise Mismatch("the player does not understand this line")
 
@@ -403,7 +441,7 @@ def file_lines(lines, index):
 
 
 def play(lines, transport):
-    """None, or what went wrong, with the number of the line."""
+    """None, what went wrong with the number of the line, or a Skip."""
     with tempfile.TemporaryDirectory(prefix="slipway-test-", ignore_cleanup_errors=True) as directory:
         case = Case(transport, directory)
         number, line = 0, ""
@@ -411,6 +449,8 @@ def play(lines, transport):
             for index, (number, line) in enumerate(lines):
                 play_line(case, line, file_lines(lines, index))
             return None
+        except Skip as e:
+            return e
         except (Mismatch, AssertionError, OSError, ValueError, subprocess.TimeoutExpired) as e:
             try:
                 log = case.agent.log()
@@ -433,10 +473,12 @@ def main():
             if args.over and transport not in args.over:
                 continue
             problem = play(lines, transport)
+            skip = f" # SKIP {problem}" if isinstance(problem, Skip) else ""
+            problem = None if skip else problem
             count += 1
             failed += problem is not None
-            print(f"{'ok' if problem is None else 'not ok'} {count} - {title_of(lines)} (over {transport})")
-            for text in (problem or "").split("\n") if problem else ():
+            print(f"{'not ok' if problem else 'ok'} {count} - {title_of(lines)} (over {transport}){skip}")
+            for text in problem.split("\n") if problem else ():
                 print(f"# {os.path.basename(path)}: {text}")
             sys.stdout.flush()
     print(f"1..{count}")

@@ -174,8 +174,7 @@ size_t fake_call_n_followers(const Call *call)
     const CallFollower *follower;
     size_t n = 0;
 
-    TAILQ_FOREACH(follower, &call->followers, link)
-    {
+    TAILQ_FOREACH (follower, &call->followers, link) {
         n++;
     }
     return n;
@@ -194,8 +193,7 @@ int calls_start(Calls *calls, const CallRequest *request, Call **ret, bool *ret_
     if (r < 0) {
         return r;
     }
-    TAILQ_FOREACH(call, &calls->all, link)
-    {
+    TAILQ_FOREACH (call, &calls->all, link) {
         if (strcmp(call->key, request->idempotency_key) == 0) {
             *ret = call;
             *ret_is_existing = true;
@@ -213,8 +211,7 @@ Call *calls_find(Calls *calls, const char *id)
 {
     Call *call;
 
-    TAILQ_FOREACH(call, &calls->all, link)
-    {
+    TAILQ_FOREACH (call, &calls->all, link) {
         if (strcmp(call->id, id) == 0) {
             return call;
         }
@@ -242,8 +239,7 @@ int calls_list(Calls *calls, unsigned states, const char *run, size_t limit, Jso
         return r;
     }
     list = json_new_array();
-    TAILQ_FOREACH(call, &calls->all, link)
-    {
+    TAILQ_FOREACH (call, &calls->all, link) {
         if (json_length(list) < limit && (!states || states & 1u << call->state)) {
             Json *object = json_new_object();
 
