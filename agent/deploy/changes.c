@@ -220,6 +220,17 @@ static bool begins_with(ChangesBytes line, const char *prefix)
     return line.len >= n && memcmp(line.data, prefix, n) == 0;
 }
 
+/* The last line may lack its line feed. */
+static bool next_line(ChangesBytes *rest, ChangesBytes *ret)
+{
+    if (next_piece(rest, '\n', ret)) {
+        return true;
+    }
+    *ret = *rest;
+    rest->len = 0;
+    return ret->len > 0;
+}
+
 /* Of a unified diff: the names of the files, and the lines that come and go. */
 static int read_configuration(ChangesBytes diff, Lists *lists)
 {
@@ -227,7 +238,7 @@ static int read_configuration(ChangesBytes diff, Lists *lists)
     ChangesBytes line;
     int r = 0;
 
-    while (r == 0 && next_piece(&diff, '\n', &line)) {
+    while (r == 0 && next_line(&diff, &line)) {
         if (begins_with(line, "diff --git ")) {
             const char *name = memmem(line.data, line.len, " b/", 3);
 

@@ -121,7 +121,7 @@ static void configuration_is_told(void **state)
                                "+++ b/slipway.json\n"
                                "@@ -3 +3 @@ context\n"
                                "-  \"instances\": 1\n"
-                               "+  \"instances\": 2\n";
+                               "+  \"instances\": 2";
     static const char then_text[] = "{\"port\":\"1\",\"gone\":\"x\",\"same\":\"s\"}";
     static const char now_text[] = "{\"port\":\"2\",\"same\":\"s\",\"came\":true}";
     _cleanup_json_ Json *then = NULL, *now = NULL, *outputs = NULL;
