@@ -11,6 +11,7 @@
 #include "plugin/cli/source.h"
 
 #include <ctype.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,6 +248,15 @@ static void say_beginning(const Pipeline *p)
     }
 }
 
+/* Hooks, cron and containers have no USER. */
+static const char *user_name(void)
+{
+    const char *name = getenv("USER");
+    const struct passwd *user = name && *name ? NULL : getpwuid(getuid());
+
+    return user ? user->pw_name : name;
+}
+
 /* ---- one call after the other -----------------------------------------------------------------
  */
 
@@ -362,7 +372,7 @@ static int approve(Pipeline *p)
                    "Not released: nobody is here to ask. Go on with:\n"
                    "  slipway run --run %s --repo %s --commit %s --yes\n"
                    "or, for the deploy alone:\n"
-                   "  slipway call %s --run %s --from %s",
+                   "  slipway call %s --run %s --from %s --approver NAME",
                    p->run, p->source.repository, p->source.commit,
                    p->stages[STAGE_DEPLOY_PROD].action, p->run,
                    p->stages[STAGE_PACKAGE].followed.call);
@@ -440,7 +450,7 @@ static int run(Session *s)
     int r;
 
     p.started_at = wall_clock();
-    p.approver = options_text(s->options, "approver", getenv("USER"));
+    p.approver = options_text(s->options, "approver", user_name());
     r = choose_run(&p);
     r = r == EXIT_DONE ? prepare(&p) : r;
     if (r != EXIT_DONE) {
