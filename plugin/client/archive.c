@@ -63,6 +63,9 @@ static int pack(const char *directory, const char *path, Error *err)
         return error_set_errno(err, -errno, "'%s'", directory);
     }
     r = file_list_match(root, everything, 1, &list, err);
+    if (r == -ENOENT) {
+        return error_set(err, r, "'%s' is empty", directory);
+    }
     if (r < 0) {
         return error_wrap(err, "'%s'", directory);
     }

@@ -81,7 +81,8 @@ static ClientRequest *take_request(SlipwayClient *client, ClientRequest **link)
     if (!*link) {
         client->requests_end = link;
     }
-    client->n_requests--;
+    client->n_requests -= !request->is_connection;
+    client->n_sent -= request->is_sent;
     return request;
 }
 
@@ -96,28 +97,46 @@ static ClientRequest **find_request(SlipwayClient *client, int64_t id)
     return *link ? link : NULL;
 }
 
-int client_send(SlipwayClient *client, const char *method, const Json *params,
-                SlipwayReplyCallback callback, void *userdata, ClientRequest **ret)
+/* Puts requests on their way, as many as the agent takes at once. */
+static int pump(SlipwayClient *client)
+{
+    if (client->state != CLIENT_INITIALIZING && client->state != CLIENT_READY) {
+        return 0;
+    }
+    for (ClientRequest *request = client->requests;
+         request && client->n_sent < client->max_requests; request = request->next) {
+        if (!request->is_sent) {
+            int r = buffer_append(&client->out, request->line, request->line_len);
+
+            if (r < 0) {
+                return client_fail(client, r, "too much waits to be sent to the agent");
+            }
+            request->is_sent = true;
+            client->n_sent++;
+        }
+    }
+    return 0;
+}
+
+static int add_request(SlipwayClient *client, const char *method, const Json *params,
+                       SlipwayReplyCallback callback, void *userdata, ClientRequest **ret)
 {
     _cleanup_buffer_ Buffer line = {0};
+    int64_t limit = slipway_json_get_int(json_value_expose(client->agent), "/limits/maxLineBytes",
+                                         CLIENT_REQUEST_MAX);
     ClientRequest *request;
     int r;
 
     if (client->state == CLIENT_IDLE || client->state == CLIENT_BROKEN) {
         return client->error.code ? -ENOTCONN : client_fail(client, -ENOTCONN, "not connected");
     }
-    if (client->n_requests >= client->max_requests) {
-        return client_fail(client, -EBUSY, "%zu requests wait for an answer already",
-                           client->n_requests);
-    }
     r = message_append_request(&line, client->next_id, method, params);
-    if (r == 0 && client->state != CLIENT_WAITING) {
-        r = buffer_append(&client->out, line.data, line.len);
+    if (r == 0 && (int64_t)line.len > limit) {
+        return client_fail(client, -EMSGSIZE,
+                           "the request %s has %zu bytes; the agent takes at most %lld", method,
+                           line.len, (long long)limit);
     }
-    if (r < 0) {
-        return client_fail(client, r, "the request %s is too large to be sent", method);
-    }
-    request = calloc(1, sizeof(*request));
+    request = r == 0 ? calloc(1, sizeof(*request)) : NULL;
     if (!request) {
         return client_fail(client, -ENOMEM, "out of memory");
     }
@@ -130,9 +149,41 @@ int client_send(SlipwayClient *client, const char *method, const Json *params,
     request->line = buffer_take_text(&line);
     *client->requests_end = request;
     client->requests_end = &request->next;
-    client->n_requests++;
     *ret = request;
     return 0;
+}
+
+int client_send(SlipwayClient *client, const char *method, const Json *params,
+                SlipwayReplyCallback callback, void *userdata, ClientRequest **ret)
+{
+    int r;
+
+    if (client->n_requests >= client->max_requests) {
+        return client_fail(client, -EBUSY, "%zu requests wait for an answer already",
+                           client->n_requests);
+    }
+    r = add_request(client, method, params, callback, userdata, ret);
+    if (r < 0) {
+        return r;
+    }
+    client->n_requests++;
+    r = pump(client);
+    if (r < 0) { /* out of memory: as if it had not been made */
+        request_free(take_request(client, find_request(client, (*ret)->id)));
+    }
+    return r;
+}
+
+int client_send_connection(SlipwayClient *client, const char *method, const Json *params,
+                           SlipwayReplyCallback callback)
+{
+    ClientRequest *request;
+    int r = add_request(client, method, params, callback, NULL, &request);
+
+    if (r == 0) {
+        request->is_connection = true;
+    }
+    return r;
 }
 
 static void fail_request(SlipwayClient *client, ClientRequest *request, int code, const char *text)
@@ -200,7 +251,6 @@ static int send_initialize(SlipwayClient *client)
 {
     _cleanup_json_ Json *params = json_new_object();
     Json *about = json_new_object();
-    ClientRequest *request;
     int r = params && about ? 0 : -ENOMEM;
 
     r = r == 0 ? json_set_string(about, "name", client->name ? client->name : "libslipway") : r;
@@ -212,26 +262,20 @@ static int send_initialize(SlipwayClient *client)
         return r;
     }
     r = json_set_take(params, "client", about);
-    r = r == 0 ? client_send(client, "initialize", params, on_initialized, NULL, &request) : r;
-    if (r == 0) {
-        request->is_connection = true;
-    }
-    return r;
+    return r == 0 ? client_send_connection(client, "initialize", params, on_initialized) : r;
 }
 
 /* `initialize` first, then what was attached, then what was not answered, in its order. */
 static int begin(SlipwayClient *client)
 {
     ClientRequest *waiting = client->requests, **waiting_end = client->requests_end;
-    size_t n_waiting = client->n_requests;
     int r;
 
     set_state(client, CLIENT_INITIALIZING);
     client->initialize_by = clock_monotonic_ms() + CLIENT_INITIALIZE_MS;
-    client->max_requests = CLIENT_PENDING_MAX + CLIENT_FOLLOWED_MAX;
     client->requests = NULL;
     client->requests_end = &client->requests;
-    client->n_requests = 0;
+    client->n_sent = 0;
     buffer_clear(&client->out);
     client->sent = 0;
     ndjson_reader_done(&client->reader);
@@ -241,12 +285,11 @@ static int begin(SlipwayClient *client)
     if (waiting) {
         *client->requests_end = waiting;
         client->requests_end = waiting_end;
-        client->n_requests += n_waiting;
     }
-    for (ClientRequest *request = waiting; r == 0 && request; request = request->next) {
-        r = buffer_append(&client->out, request->line, request->line_len);
+    for (ClientRequest *request = waiting; request; request = request->next) {
+        request->is_sent = false;
     }
-    return r;
+    return r == 0 ? pump(client) : r;
 }
 
 /* The connection is gone; is there another attempt to be made? Returns what process() answers. */
@@ -329,8 +372,9 @@ static int take_answer(SlipwayClient *client, const Message *m)
     };
     int r = 0;
 
-    if (!m->id) { /* about the connection as a whole: too many of them, or a line it did not like */
-        return client_fail(client, -EPROTO, "the agent says: %s", m->error_text);
+    if (!m->id) { /* about the connection: too many of them, or a line that it did not like */
+        r = m->error_code == SLIPWAY_ERROR_BUSY ? -EBUSY : -EPROTO;
+        return client_fail(client, r, "the agent says: %s", m->error_text);
     }
     link = find_request(client, json_as_int(m->id, -1));
     if (!link) {
@@ -353,7 +397,7 @@ static int take_answer(SlipwayClient *client, const Message *m)
         }
     }
     request_free(request);
-    return r;
+    return r < 0 ? r : pump(client);
 }
 
 /* 1: the fast path has dealt with the line. */
@@ -374,7 +418,8 @@ static int take_chunk_line(SlipwayClient *client, const char *line, size_t n)
     request->chunk(client, chunk.offset, buffer_text(&client->data), client->data.len,
                    chunk.is_last, request->userdata);
     request_free(request);
-    return 1;
+    r = pump(client);
+    return r < 0 ? r : 1;
 }
 
 static int take_line(SlipwayClient *client, const char *line, size_t n)
@@ -480,6 +525,28 @@ static int read_in(SlipwayClient *client)
     return 0;
 }
 
+/* Sends what waits, takes what came. Everything below zero means that the connection is over. */
+static int exchange(SlipwayClient *client)
+{
+    int r = flush_out(client);
+
+    /* A peer that hung up may have said why before: read first what is there. */
+    if (r == 0 || r == -EPIPE || r == -ECONNRESET) {
+        int read = read_in(client);
+
+        r = read < 0 ? read : r;
+    }
+    if (r == 0) {
+        r = flush_out(client);
+    }
+    if (r == 0 && client->state == CLIENT_INITIALIZING &&
+        clock_monotonic_ms() >= client->initialize_by) {
+        r = client_fail(client, -ETIMEDOUT, "the agent did not answer within %d s",
+                        CLIENT_INITIALIZE_MS / 1000);
+    }
+    return r;
+}
+
 static int process(SlipwayClient *client)
 {
     _cleanup_free_ char *reason = NULL;
@@ -494,27 +561,15 @@ static int process(SlipwayClient *client)
             return r;
         }
     }
-    /* A peer that hung up may have said why before: read first what is there. */
-    r = flush_out(client);
-    if (r == 0 || r == -EPIPE || r == -ECONNRESET) {
-        int read = read_in(client);
-
-        r = read < 0 ? read : r < 0 ? client_fail(client, r, "%s", strerror(-r)) : 0;
-    }
-    if (r == 0) {
-        r = flush_out(client);
-    }
-    if (r == 0 && client->state == CLIENT_INITIALIZING &&
-        clock_monotonic_ms() >= client->initialize_by) {
-        r = client_fail(client, -ETIMEDOUT, "the agent did not answer within %d s",
-                        CLIENT_INITIALIZE_MS / 1000);
-    }
+    r = exchange(client);
     if (r == 0) {
         return 0;
     }
     if (!client->error.code) {
         (void)client_fail(client, r, "%s", strerror(-r));
     }
+    /* Whoever breaks the protocol will do so again. */
+    client->is_abandoned |= r == -EPROTO;
     reason = strdup(error_text(&client->error));
     return connection_lost(client, reason ? reason : "out of memory");
 }
@@ -532,6 +587,7 @@ _public_ SlipwayClient *slipway_client_new(const char *name, const char *version
     client->transport = TRANSPORT_EMPTY;
     client->requests_end = &client->requests;
     client->next_id = 1;
+    client->max_requests = CLIENT_PENDING_MAX;
     client->backoff_ms = CLIENT_BACKOFF_MIN_MS;
     client->out = BUFFER_INIT(CLIENT_OUT_MAX);
     client->data = BUFFER_INIT(CLIENT_LINE_MAX);
@@ -648,14 +704,22 @@ _public_ int slipway_client_get_timeout_ms(const SlipwayClient *client)
 
 _public_ int slipway_client_process(SlipwayClient *client)
 {
+    _cleanup_error_ Error before = client->error;
     int r;
 
     if (client->is_processing) {
+        before = (Error){0};
         return -EDEADLK;
     }
+    /* Empty, so that the reason of a failure cannot be that of an older one. */
+    client->error = (Error){0};
     client->is_processing = true;
     r = process(client);
     client->is_processing = false;
+    if (!client->error.code) {
+        client->error = before;
+        before = (Error){0};
+    }
     return r;
 }
 

@@ -15,10 +15,11 @@
 /* A line from the agent that is longer is dropped as a mistake of the agent's. Its own limit for
  * what it takes is 1 MiB; a result with many outputs may be longer than what it takes. */
 #define CLIENT_LINE_MAX ((size_t)16 << 20)
-/* Lines that wait to be sent. */
-#define CLIENT_OUT_MAX ((size_t)64 << 20)
-/* Requests without an answer, until the agent has announced its own limit. */
+/* Lines that wait to be sent: all that may be pending, and more. */
+#define CLIENT_OUT_MAX ((size_t)128 << 20)
+/* Requests without an answer, and bytes of one, until the agent has announced its own limits. */
 #define CLIENT_PENDING_MAX 64
+#define CLIENT_REQUEST_MAX ((int64_t)1 << 20)
 /* Calls followed at once. */
 #define CLIENT_FOLLOWED_MAX 1024
 /* An agent that takes a connection and says nothing for so long is taken for broken. */
@@ -44,6 +45,7 @@ typedef struct ClientRequest {
     uint64_t attach_after;
     bool is_start;      /* calls/start with attach: the call's name is in the answer */
     bool is_connection; /* initialize, or attaching again: belongs to this connection only */
+    bool is_sent;       /* on this connection */
 } ClientRequest;
 
 typedef struct ClientFollowed {
@@ -71,15 +73,16 @@ struct SlipwayClient {
     Buffer data;             /* decoded bytes of the line in work */
     ClientRequest *requests; /* oldest first */
     ClientRequest **requests_end;
-    size_t n_requests;
-    size_t max_requests;
+    size_t n_requests;   /* of the program; those of the connection are not counted */
+    size_t n_sent;       /* of both: sent and not answered */
+    size_t max_requests; /* of each */
     int64_t next_id;
     ClientFollowed *followed;
     size_t n_followed;
     Json *agent; /* the answer to initialize */
     Error error;
     bool is_processing;
-    bool is_abandoned; /* an agent came back, but not the one that had our calls */
+    bool is_abandoned; /* another attempt would end the same way */
 
     bool was_ready; /* it stood once: only then is a break worth another attempt */
     int64_t reconnect_ms;
@@ -97,6 +100,11 @@ struct SlipwayClient {
 /* As slipway_client_request, giving the request for the caller to mark. It is borrowed. */
 int client_send(SlipwayClient *client, const char *method, const Json *params,
                 SlipwayReplyCallback callback, void *userdata, ClientRequest **ret) _must_check_;
+
+/* The same for what belongs to this connection: it waits for its turn beyond any limit, and is
+ * forgotten when the connection breaks. */
+int client_send_connection(SlipwayClient *client, const char *method, const Json *params,
+                           SlipwayReplyCallback callback) _must_check_;
 
 /* Records what went wrong (for slipway_client_get_error) and returns `code`. */
 int client_fail(SlipwayClient *client, int code, const char *format, ...) _printf_(3, 4);

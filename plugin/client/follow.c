@@ -28,10 +28,6 @@ static int follow(SlipwayClient *client, const char *call, uint64_t after)
         entry->last_seq = after;
         return 0;
     }
-    if (client->n_followed >= CLIENT_FOLLOWED_MAX) {
-        return client_fail(client, -EBUSY, "more than %d calls are followed at once",
-                           CLIENT_FOLLOWED_MAX);
-    }
     grown = realloc(client->followed, (client->n_followed + 1) * sizeof(*grown));
     if (!grown) {
         return -ENOMEM;
@@ -238,8 +234,8 @@ int client_take_event(SlipwayClient *client, const Message *m)
 /* ---- requests ---------------------------------------------------------------------------------
  */
 
-static int send_about(SlipwayClient *client, const char *method, const char *call, uint64_t after,
-                      SlipwayReplyCallback callback, void *userdata, ClientRequest **ret)
+/* The parameters of a request about a call. */
+static int describe(const char *call, uint64_t after, Json **ret)
 {
     _cleanup_json_ Json *params = json_new_object();
     int r = params ? json_set_string(params, "call", call) : -ENOMEM;
@@ -247,6 +243,18 @@ static int send_about(SlipwayClient *client, const char *method, const char *cal
     if (r == 0 && after > 0) {
         r = json_set_int(params, "after", (int64_t)after);
     }
+    if (r == 0) {
+        *ret = TAKE_PTR(params);
+    }
+    return r;
+}
+
+static int send_about(SlipwayClient *client, const char *method, const char *call, uint64_t after,
+                      SlipwayReplyCallback callback, void *userdata, ClientRequest **ret)
+{
+    _cleanup_json_ Json *params = NULL;
+    int r = describe(call, after, &params);
+
     return r < 0 ? r : client_send(client, method, params, callback, userdata, ret);
 }
 
@@ -265,27 +273,40 @@ int client_follow_again(SlipwayClient *client)
 {
     for (size_t i = 0; i < client->n_followed; i++) {
         const ClientFollowed *entry = &client->followed[i];
-        ClientRequest *request;
-        int r = send_about(client, "calls/attach", entry->call, entry->last_seq, on_attached_again,
-                           NULL, &request);
+        _cleanup_json_ Json *params = NULL;
+        int r = describe(entry->call, entry->last_seq, &params);
 
+        if (r == 0) {
+            r = client_send_connection(client, "calls/attach", params, on_attached_again);
+        }
         if (r < 0) {
             return r;
         }
-        request->is_connection = true;
     }
     return 0;
+}
+
+/* Asked before the request: a call that cannot be followed must not be attached to. */
+static int check_room(SlipwayClient *client)
+{
+    return client->n_followed < CLIENT_FOLLOWED_MAX
+               ? 0
+               : client_fail(client, -EBUSY, "%d calls are followed already", CLIENT_FOLLOWED_MAX);
 }
 
 _public_ int slipway_call_start(SlipwayClient *client, const SlipwayJson *params,
                                 SlipwayReplyCallback callback, void *userdata)
 {
+    bool is_attached = slipway_json_get_bool(params, "/attach", false);
     ClientRequest *request;
-    int r =
-        client_send(client, "calls/start", json_value_inner(params), callback, userdata, &request);
+    int r = is_attached ? check_room(client) : 0;
 
     if (r == 0) {
-        request->is_start = slipway_json_get_bool(params, "/attach", false);
+        r = client_send(client, "calls/start", json_value_inner(params), callback, userdata,
+                        &request);
+    }
+    if (r == 0) {
+        request->is_start = is_attached;
     }
     return r;
 }
@@ -295,9 +316,11 @@ _public_ int slipway_call_attach(SlipwayClient *client, const char *call, uint64
 {
     _cleanup_free_ char *name = strdup(call);
     ClientRequest *request;
-    int r = name ? send_about(client, "calls/attach", call, after, callback, userdata, &request)
-                 : -ENOMEM;
+    int r = name ? check_room(client) : -ENOMEM;
 
+    if (r == 0) {
+        r = send_about(client, "calls/attach", call, after, callback, userdata, &request);
+    }
     if (r == 0) {
         request->attach_call = TAKE_PTR(name);
         request->attach_after = after;

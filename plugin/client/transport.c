@@ -101,7 +101,7 @@ static char *find_agent(void)
 static int open_stdio(Transport *t, const char *command, Error *err)
 {
     _cleanup_fd_ int ours = -1, theirs = -1;
-    _cleanup_free_ char *line = NULL, *program = NULL;
+    _cleanup_free_ char *program = NULL;
     char *argv[] = {(char *)"sh", (char *)"-c", NULL, NULL};
     int pair[2], r;
 
@@ -111,10 +111,7 @@ static int open_stdio(Transport *t, const char *command, Error *err)
     ours = pair[0];
     theirs = pair[1];
     if (*command) {
-        if (asprintf(&line, "exec %s", command) < 0) {
-            return error_set(err, -ENOMEM, "out of memory");
-        }
-        argv[2] = line;
+        argv[2] = (char *)command;
     } else {
         program = find_agent();
         if (!program) {
@@ -219,7 +216,11 @@ static int open_default(Transport *t, Error *err)
         bool is_there = paths[i] && file_exists(AT_FDCWD, paths[i]);
 
         if (is_there && open_unix(t, paths[i], &reason) == 0) {
-            return asprintf(&t->address, "unix:%s", paths[i]) < 0 ? -ENOMEM : 0;
+            if (asprintf(&t->address, "unix:%s", paths[i]) < 0) {
+                t->address = NULL;
+                return error_set(err, -ENOMEM, "out of memory");
+            }
+            return 0;
         }
         if (paths[i] && buffer_append_format(&tried, "\n  tried unix:%s: %s", paths[i],
                                              is_there ? error_text(&reason) : "not there") < 0) {
@@ -294,7 +295,7 @@ void transport_close(Transport *t)
             t->pid = 0;
             return;
         }
-        (void)kill(t->pid, signals[i]);
+        (void)kill(-t->pid, signals[i]); /* its group: the command line may be more than one */
     }
     (void)waitpid(t->pid, NULL, 0);
     t->pid = 0;

@@ -87,8 +87,9 @@ typedef struct SlipwayJsonMember {
 bool slipway_json_next_member(const SlipwayJson *object, SlipwayJsonMember *member);
 
 /* Puts a value at `pointer`: missing objects on the way are made, a last token "-" appends to an
- * array, what was there is replaced. slipway_json_set shares `value`, it makes no copy; NULL sets
- * null. -EINVAL for a pointer that leads through something else, -ENOMEM. */
+ * array, a member that was there is replaced. slipway_json_set shares `value`, it makes no copy;
+ * NULL sets null. -EINVAL for a pointer that leads through something else or to an element that is
+ * there, -ENOMEM. */
 int slipway_json_set(SlipwayJson *json, const char *pointer, const SlipwayJson *value);
 int slipway_json_set_string(SlipwayJson *json, const char *pointer, const char *text);
 int slipway_json_set_int(SlipwayJson *json, const char *pointer, int64_t value);
@@ -244,7 +245,8 @@ void slipway_client_set_event_callback(SlipwayClient *client, SlipwayEventCallba
 int slipway_call_start(SlipwayClient *client, const SlipwayJson *params,
                        SlipwayReplyCallback callback, void *userdata);
 
-/* Follows a call from the event after `after` (0: from the first). */
+/* Follows a call from the event after `after` (0: from the first). -EBUSY: 1024 are followed
+ * already. */
 int slipway_call_attach(SlipwayClient *client, const char *call, uint64_t after,
                         SlipwayReplyCallback callback, void *userdata);
 

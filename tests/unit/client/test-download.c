@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+#include "plugin/client/client.h"
+
+#include "protocol/artifact/digest.h"
+#include "protocol/base/text.h"
+#include "tests/unit/client/fake-agent.h"
+#include "tests/unit/scratch.h"
+
+#include <errno.h>
+
+/* Three whole pieces and a bit. */
+#define PIECE ((int64_t)262144)
+#define SIZE (3 * PIECE + 1000)
+
+typedef struct Outcome {
+    unsigned n;
+    int code;
+    char text[512];
+    uint64_t progress, total;
+} Outcome;
+
+typedef struct Fixture {
+    FakePair *pair;
+    Scratch *scratch;
+    char *content;
+    char path[128];
+    SlipwayJson *artifact;
+    Outcome outcome;
+} Fixture;
+
+static int setup(void **state)
+{
+    Fixture *f = calloc(1, sizeof(*f));
+    char sha256[DIGEST_HEX_SIZE];
+    void *inner = NULL;
+
+    assert_int_equal(fake_pair_setup(&inner), 0);
+    f->pair = inner;
+    assert_int_equal(scratch_setup(&inner), 0);
+    f->scratch = inner;
+    (void)snprintf(f->path, sizeof(f->path), "%s/file", f->scratch->path);
+    f->content = malloc(SIZE);
+    for (int64_t i = 0; i < SIZE; i++) {
+        f->content[i] = (char)(i * i >> 8);
+    }
+    assert_int_equal(digest_bytes(f->content, SIZE, sha256), 0);
+    f->artifact = slipway_json_new_object();
+    assert_int_equal(slipway_json_set_string(f->artifact, "/artifact", "c1/app"), 0);
+    assert_int_equal(slipway_json_set_int(f->artifact, "/size", SIZE), 0);
+    assert_int_equal(slipway_json_set_string(f->artifact, "/sha256", sha256), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Fixture *f = *state;
+    void *inner = f->pair;
+
+    assert_int_equal(fake_pair_teardown(&inner), 0);
+    inner = f->scratch;
+    assert_int_equal(scratch_teardown(&inner), 0);
+    (void)slipway_json_unref(f->artifact);
+    free(f->content);
+    free(f);
+    return 0;
+}
+#define download_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+static void on_progress(uint64_t done, uint64_t total, void *userdata)
+{
+    Outcome *outcome = userdata;
+
+    assert_true(done >= outcome->progress || done == 0);
+    outcome->progress = done;
+    outcome->total = total;
+}
+
+static void on_done(SlipwayClient *client, const SlipwayError *error, void *userdata)
+{
+    Outcome *outcome = userdata;
+
+    outcome->n++;
+    outcome->code = error ? error->code : 0;
+    (void)snprintf(outcome->text, sizeof(outcome->text), "%s", error ? error->message : "");
+}
+
+static void begin(Fixture *f)
+{
+    assert_int_equal(slipway_artifact_download(f->pair->client, f->artifact, f->path, on_progress,
+                                               on_done, &f->outcome),
+                     0);
+}
+
+/* The next request, which has to ask for this piece. */
+static Json *expect_piece(Fixture *f, int64_t offset)
+{
+    Json *request = fake_agent_expect(&f->pair->agent, f->pair->client, "artifacts/read");
+
+    assert_string_equal(json_as_string(json_pointer(request, "/params/artifact")), "c1/app");
+    assert_int_equal(json_as_int(json_pointer(request, "/params/offset"), -1), offset);
+    assert_int_equal(json_as_int(json_pointer(request, "/params/length"), -1),
+                     MIN(PIECE, SIZE - offset));
+    return request;
+}
+
+static void answer_piece(Fixture *f, Json *request, const char *from, const char *more)
+{
+    int64_t offset = json_as_int(json_pointer(request, "/params/offset"), -1);
+    int64_t length = json_as_int(json_pointer(request, "/params/length"), -1);
+    _cleanup_buffer_ Buffer base64 = {0};
+
+    assert_int_equal(text_append_base64(&base64, from + offset, (size_t)length), 0);
+    fake_agent_answer(&f->pair->agent, request,
+                      "{\"offset\":%lld,\"base64\":\"%s\",%s\"isLast\":%s}", (long long)offset,
+                      buffer_text(&base64), more, offset + length == SIZE ? "true" : "false");
+    assert_int_equal(fake_agent_settle(&f->pair->agent, f->pair->client), 0);
+    (void)json_unref(request);
+}
+
+static void expect_file(Fixture *f)
+{
+    _cleanup_free_ char *got = NULL;
+    size_t n;
+
+    assert_int_equal(f->outcome.n, 1);
+    assert_string_equal(f->outcome.text, "");
+    assert_int_equal(f->outcome.code, 0);
+    got = scratch_read(f->scratch->fd, "file", &n);
+    assert_int_equal(n, SIZE);
+    assert_memory_equal(got, f->content, SIZE);
+    assert_false(file_exists(f->scratch->fd, "file.part"));
+    assert_int_equal(f->outcome.progress, SIZE);
+    assert_int_equal(f->outcome.total, SIZE);
+}
+
+static void expect_failure(Fixture *f, int code, const char *words)
+{
+    assert_int_equal(f->outcome.n, 1);
+    assert_int_equal(f->outcome.code, code);
+    if (!strstr(f->outcome.text, words)) {
+        fail_msg("'%s' is not in: %s", words, f->outcome.text);
+    }
+    assert_false(file_exists(f->scratch->fd, "file"));
+}
+
+static void test_in_order(void **state)
+{
+    Fixture *f = *state;
+
+    begin(f);
+    for (int64_t offset = 0; offset < SIZE; offset += PIECE) {
+        assert_int_equal(f->outcome.n, 0);
+        answer_piece(f, expect_piece(f, offset), f->content, "");
+    }
+    expect_file(f);
+    fake_agent_expect_silence(&f->pair->agent, f->pair->client);
+}
+
+/* All pieces are asked for at once; they may come in any order and by either parser. */
+static void test_any_order(void **state)
+{
+    static const unsigned orders[][4] = {{3, 2, 1, 0}, {1, 3, 0, 2}, {2, 0, 3, 1}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+        void *inner = NULL;
+        Json *requests[4];
+        Fixture *f;
+
+        assert_int_equal(setup(&inner), 0);
+        f = inner;
+        begin(f);
+        for (unsigned k = 0; k < 4; k++) {
+            requests[k] = expect_piece(f, k * PIECE);
+        }
+        for (unsigned k = 0; k < 4; k++) {
+            answer_piece(f, requests[orders[i][k]], f->content, k % 2 ? "\"new\":1," : "");
+        }
+        expect_file(f);
+        assert_int_equal(teardown(&inner), 0);
+    }
+}
+
+/* A large artifact keeps a window of requests in flight, no more. */
+static void test_window(void **state)
+{
+    Fixture *f = *state;
+    Json *requests[8];
+
+    assert_int_equal(slipway_json_set_int(f->artifact, "/size", 100 * PIECE), 0);
+    begin(f);
+    for (unsigned k = 0; k < 8; k++) {
+        requests[k] = fake_agent_expect(&f->pair->agent, f->pair->client, "artifacts/read");
+    }
+    fake_agent_expect_silence(&f->pair->agent, f->pair->client);
+    answer_piece(f, requests[0], f->content, "");
+    requests[0] = fake_agent_expect(&f->pair->agent, f->pair->client, "artifacts/read");
+    assert_int_equal(json_as_int(json_pointer(requests[0], "/params/offset"), -1), 8 * PIECE);
+    for (unsigned k = 0; k < 8; k++) {
+        (void)json_unref(requests[k]);
+    }
+}
+
+static void test_empty(void **state)
+{
+    Fixture *f = *state;
+    char sha256[DIGEST_HEX_SIZE];
+
+    assert_int_equal(digest_bytes("", 0, sha256), 0);
+    assert_int_equal(slipway_json_set_int(f->artifact, "/size", 0), 0);
+    assert_int_equal(slipway_json_set_string(f->artifact, "/sha256", sha256), 0);
+    begin(f);
+    assert_int_equal(f->outcome.n, 1);
+    assert_int_equal(f->outcome.code, 0);
+    scratch_expect_text(f->scratch->fd, "file", "");
+    fake_agent_expect_silence(&f->pair->agent, f->pair->client);
+}
+
+/* What is there from another time is not fetched again. */
+static void test_resume(void **state)
+{
+    Fixture *f = *state;
+
+    scratch_write(f->scratch->fd, "file.part", f->content, 2 * PIECE, 0600);
+    begin(f);
+    answer_piece(f, expect_piece(f, 2 * PIECE), f->content, "");
+    answer_piece(f, expect_piece(f, 3 * PIECE), f->content, "");
+    expect_file(f);
+}
+
+static void test_resume_whole(void **state)
+{
+    Fixture *f = *state;
+
+    scratch_write(f->scratch->fd, "file.part", f->content, SIZE, 0600);
+    f->outcome.progress = f->outcome.total = SIZE; /* nothing is left to be told */
+    begin(f);
+    expect_file(f);
+}
+
+/* If it was of something else, that shows at the end, and all of it is fetched. */
+static void test_resume_wrong(void **state)
+{
+    static const int64_t sizes[] = {PIECE, SIZE, SIZE + 1};
+
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        void *inner = NULL;
+        _cleanup_free_ char *wrong = calloc(1, SIZE + 1);
+        Fixture *f;
+
+        assert_int_equal(setup(&inner), 0);
+        f = inner;
+        scratch_write(f->scratch->fd, "file.part", wrong, (size_t)sizes[i], 0600);
+        begin(f);
+        for (int64_t offset = sizes[i] < SIZE ? sizes[i] : SIZE; offset < SIZE; offset += PIECE) {
+            answer_piece(f, expect_piece(f, offset), f->content, "");
+        }
+        f->outcome.progress = 0;
+        for (int64_t offset = 0; offset < SIZE; offset += PIECE) {
+            answer_piece(f, expect_piece(f, offset), f->content, "");
+        }
+        expect_file(f);
+        assert_int_equal(teardown(&inner), 0);
+    }
+}
+
+static void test_wrong_content(void **state)
+{
+    Fixture *f = *state;
+    _cleanup_free_ char *wrong = calloc(1, SIZE);
+
+    begin(f);
+    for (int64_t offset = 0; offset < SIZE; offset += PIECE) {
+        answer_piece(f, expect_piece(f, offset), wrong, "");
+    }
+    expect_failure(f, SLIPWAY_ERROR_LOCAL, "what came is not what was announced (SHA-256 ");
+    assert_false(file_exists(f->scratch->fd, "file.part"));
+}
+
+static void test_wrong_pieces(void **state)
+{
+    static const char *const answers[] = {
+        "{\"offset\":1,\"base64\":\"eA==\",\"isLast\":false}",
+        "{\"offset\":0,\"base64\":\"eA==\",\"isLast\":false}",
+        "{\"offset\":0,\"base64\":\"\",\"isLast\":true}",
+        "{\"offset\":0,\"base64\":\"eA==\",\"isLast\":true,\"new\":1}",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+        void *inner = NULL;
+        Json *request;
+        Fixture *f;
+
+        assert_int_equal(setup(&inner), 0);
+        f = inner;
+        begin(f);
+        request = expect_piece(f, 0);
+        fake_agent_answer(&f->pair->agent, request, "%s", answers[i]);
+        (void)json_unref(request);
+        assert_int_equal(fake_agent_settle(&f->pair->agent, f->pair->client), 0);
+        expect_failure(f, SLIPWAY_ERROR_INTERNAL, "were asked for");
+        assert_int_equal(teardown(&inner), 0);
+    }
+}
+
+static void test_no_piece(void **state)
+{
+    Fixture *f = *state;
+    _cleanup_json_ Json *request = NULL;
+
+    begin(f);
+    request = expect_piece(f, 0);
+    fake_agent_answer(&f->pair->agent, request, "{\"offset\":0,\"base64\":\"?\",\"isLast\":false}");
+    assert_int_equal(fake_agent_settle(&f->pair->agent, f->pair->client), -ENOTCONN);
+    expect_failure(f, SLIPWAY_ERROR_DISCONNECTED, "");
+}
+
+static void test_refused(void **state)
+{
+    Fixture *f = *state;
+    _cleanup_json_ Json *request = NULL;
+
+    begin(f);
+    request = expect_piece(f, 0);
+    fake_agent_refuse(&f->pair->agent, request, SLIPWAY_ERROR_NOT_FOUND, "no such artifact");
+    assert_int_equal(fake_agent_settle(&f->pair->agent, f->pair->client), 0);
+    expect_failure(f, SLIPWAY_ERROR_NOT_FOUND, "fetching 'c1/app'");
+    /* The others are on their way still; their answers change nothing. */
+    for (int64_t offset = PIECE; offset < SIZE; offset += PIECE) {
+        answer_piece(f, expect_piece(f, offset), f->content, "");
+    }
+    assert_int_equal(f->outcome.n, 1);
+}
+
+/* What is there stays, to be gone on with. */
+static void test_hang_up(void **state)
+{
+    Fixture *f = *state;
+    struct stat st;
+
+    begin(f);
+    answer_piece(f, expect_piece(f, 0), f->content, "");
+    fake_agent_hang_up(&f->pair->agent);
+    assert_int_equal(slipway_client_process(f->pair->client), -ENOTCONN);
+    expect_failure(f, SLIPWAY_ERROR_DISCONNECTED, "fetching");
+    assert_int_equal(fstatat(f->scratch->fd, "file.part", &st, 0), 0);
+    assert_int_equal(st.st_size, PIECE);
+}
+
+static void test_bad_requests(void **state)
+{
+    Fixture *f = *state;
+    SlipwayClient *client = f->pair->client;
+
+    assert_int_equal(
+        slipway_artifact_download(client, f->artifact, "/nowhere/file", NULL, NULL, NULL), -ENOENT);
+    assert_non_null(strstr(slipway_client_get_error(client), "'/nowhere/file.part'"));
+    assert_int_equal(mkfifoat(f->scratch->fd, "file.part", 0600), 0);
+    assert_int_equal(slipway_artifact_download(client, f->artifact, f->path, NULL, NULL, NULL),
+                     -EINVAL);
+    assert_int_equal(unlinkat(f->scratch->fd, "file.part", 0), 0);
+    assert_int_equal(symlinkat("elsewhere", f->scratch->fd, "file.part"), 0);
+    assert_int_equal(slipway_artifact_download(client, f->artifact, f->path, NULL, NULL, NULL),
+                     -ELOOP);
+    assert_false(file_exists(f->scratch->fd, "elsewhere"));
+
+    assert_int_equal(slipway_artifact_download(client, NULL, f->path, NULL, NULL, NULL), -EINVAL);
+    assert_int_equal(slipway_json_set_int(f->artifact, "/size", -1), 0);
+    assert_int_equal(slipway_artifact_download(client, f->artifact, f->path, NULL, NULL, NULL),
+                     -EINVAL);
+    assert_int_equal(slipway_json_set_int(f->artifact, "/size", 1), 0);
+    assert_int_equal(slipway_json_set_string(f->artifact, "/sha256", "short"), 0);
+    assert_int_equal(slipway_artifact_download(client, f->artifact, f->path, NULL, NULL, NULL),
+                     -EINVAL);
+    assert_non_null(strstr(slipway_client_get_error(client), "describes no artifact"));
+    fake_agent_expect_silence(&f->pair->agent, client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        download_test(test_in_order),        cmocka_unit_test(test_any_order),
+        download_test(test_window),          download_test(test_empty),
+        download_test(test_resume),          download_test(test_resume_whole),
+        cmocka_unit_test(test_resume_wrong), download_test(test_wrong_content),
+        cmocka_unit_test(test_wrong_pieces), download_test(test_no_piece),
+        download_test(test_refused),         download_test(test_hang_up),
+        download_test(test_bad_requests),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
