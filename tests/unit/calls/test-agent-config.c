@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/calls/agent-config.h"
+
+#include "tests/unit/scratch.h"
+
+#include <errno.h>
+
+static int load(int fd, const char *directory, const char *text, AgentConfig **config, Error *err)
+{
+    _cleanup_free_ char *path = NULL;
+
+    scratch_write_text(fd, "agent.json", text);
+    assert_true(asprintf(&path, "%s/agent.json", directory) > 0);
+    return agent_config_load(path, NULL, config, err);
+}
+
+static AgentConfig *load_right(void **state, const char *text)
+{
+    _cleanup_error_ Error err = {0};
+    AgentConfig *config;
+
+    if (load(SCRATCH_FD, SCRATCH_PATH, text, &config, &err) < 0) {
+        fail_msg("%s", error_text(&err));
+    }
+    return config;
+}
+
+static void has_defaults(void **state)
+{
+    _cleanup_(agent_config_freep) AgentConfig *config = load_right(state, "{\"state\":\"/s\"}");
+
+    assert_string_equal(config->state_directory, "/s");
+    assert_non_null(strstr(config->libexec_directory, "/slipway"));
+    assert_true(strlen(config->name) > 0);
+    assert_true(config->slots >= 1);
+    assert_int_equal(config->timeout_ms, 3600000);
+    assert_int_equal(config->silence_timeout_ms, 600000);
+    assert_int_equal(config->grace_ms, 10000);
+    assert_int_equal(config->keep_days, 30);
+    assert_int_equal(config->keep_calls, 1000);
+    assert_int_equal(config->disk_free_percent, 5);
+    assert_int_equal(config->n_actions, 3);
+    assert_int_equal(config->n_secrets, 0);
+    assert_null(config->allowed_users[0]);
+}
+
+static void takes_what_is_set(void **state)
+{
+    _cleanup_(agent_config_freep) AgentConfig *config = load_right(
+        state, "{\"name\":\"n\",\"state\":\"/s\",\"libexec\":\"/l\",\"slots\":7,"
+               "\"limits\":{\"timeoutSeconds\":1.5,\"silenceTimeoutSeconds\":0,\"graceSeconds\":2},"
+               "\"keep\":{\"days\":1,\"calls\":2,\"diskFreePercent\":3},"
+               "\"allow\":{\"users\":[\"jenkins\",\"1000\"],\"groups\":[\"ci\"]},"
+               "\"secrets\":{\"TOKEN\":{\"file\":\"/t\",\"actions\":[\"build\",\"test\"]}}}");
+
+    assert_string_equal(config->name, "n");
+    assert_string_equal(config->libexec_directory, "/l");
+    assert_int_equal(config->slots, 7);
+    assert_int_equal(config->timeout_ms, 1500);
+    assert_int_equal(config->silence_timeout_ms, 0);
+    assert_int_equal(config->grace_ms, 2000);
+    assert_int_equal(config->keep_days, 1);
+    assert_int_equal(config->keep_calls, 2);
+    assert_int_equal(config->disk_free_percent, 3);
+    assert_string_equal(config->allowed_users[1], "1000");
+    assert_null(config->allowed_users[2]);
+    assert_string_equal(config->allowed_groups[0], "ci");
+    assert_int_equal(config->n_secrets, 1);
+    assert_string_equal(config->secrets[0].name, "TOKEN");
+    assert_string_equal(config->secrets[0].file, "/t");
+    assert_string_equal(config->secrets[0].actions[1], "test");
+    assert_null(config->secrets[0].actions[2]);
+}
+
+typedef struct Mistake {
+    const char *text;
+    const char *expected; /* part of what is said */
+} Mistake;
+
+static const Mistake mistakes[] = {
+    {"{", "line 1, column 2: "},
+    {"[]", "line 1: (top): must be object, not array"},
+    {"null", "(top): must be object, not null"},
+    {"{\n\"slots\": 0}", "line 2: /slots: must be at least 1"},
+    {"{\"slots\": \"4\"}", "/slots: must be integer, not string"},
+    {"{\"state\": \"relative\"}", "/state: does not match ^/: an absolute path"},
+    {"{\"stat\": \"/s\"}", "/stat: unknown member; did you mean \"state\"?"},
+    {"{\"environments\":{\"p\":{}}}", "/environments/p: \"engine\" is missing"},
+    {"{\"environments\":{\"p\":{\"engine\":\"mesos\"}}}", "/environments/p/engine: must be one of"},
+    {"{\"environments\":{\"p\":{\"engine\":\"local\",\n\"variables\":{\"port\":8081}}}}",
+     "line 2: /environments/p/variables/port: must be string, not integer"},
+    {"{\"environments\":{\"../p\":{\"engine\":\"local\"}}}", "/environments/..~1p: does not match"},
+    {"{\"actions\":{\n\"mine\":{}}}",
+     "line 2: /actions/mine: \"command\" is missing, and there is no built-in action"},
+    {"{\"actions\":{\"deploy-prod\":{}}}", "/actions/deploy-prod: \"command\" is missing"},
+    {"{\"actions\":{\"mine\":{\"command\":[\"bin/x\"]}}}",
+     "/actions/mine/command/0: must be an absolute path"},
+    {"{\"actions\":{\"mine\":{\"command\":[]}}}", "/actions/mine/command: must have at least 1"},
+    {"{\"actions\":{\"mine\":{\"command\":[\"/x\"],\"environment\":\"prod\"}}}",
+     "/actions/mine/environment: there is no environment 'prod'"},
+    {"{\"actions\":{\"build\":{\"env\":{\"SLIPWAY_CALL\":\"x\"}}}}",
+     "/actions/build/env/SLIPWAY_CALL: names that begin with SLIPWAY_ are the agent's own"},
+    {"{\"actions\":{\"build\":{\"env\":{\"A=B\":\"x\"}}}}",
+     "/actions/build/env/A=B: does not match"},
+    {"{\"actions\":{\"mine\":{\"command\":[\"/x\"],\"parameters\":{\"if\":{}}}}}",
+     "/actions/mine/parameters: "},
+    {"{\"secrets\":{\"T\":{\"file\":\"/t\",\"actions\":[\n\"none\"]}}}",
+     "line 2: /secrets/T/actions/0: there is no action 'none'"},
+    {"{\"secrets\":{\"SLIPWAY_T\":{\"file\":\"/t\",\"actions\":[]}}}",
+     "/secrets/SLIPWAY_T: names that begin with SLIPWAY_"},
+    {"{\"secrets\":{\"T\":{\"file\":\"t\",\"actions\":[]}}}", "/secrets/T/file: does not match"},
+};
+
+static void tells_each_mistake(void **state)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(mistakes); i++) {
+        _cleanup_error_ Error err = {0};
+        AgentConfig *config = NULL;
+
+        assert_int_equal(load(SCRATCH_FD, SCRATCH_PATH, mistakes[i].text, &config, &err), -EINVAL);
+        assert_null(config);
+        if (!strstr(error_text(&err), mistakes[i].expected) ||
+            !strstr(error_text(&err), "agent.json' is not right:\n")) {
+            fail_msg("%s: %s", mistakes[i].text, error_text(&err));
+        }
+    }
+}
+
+static void tells_all_mistakes_at_once(void **state)
+{
+    _cleanup_error_ Error err = {0};
+    AgentConfig *config;
+
+    assert_int_equal(load(SCRATCH_FD, SCRATCH_PATH,
+                          "{\n"
+                          "  \"slots\": 0,\n"
+                          "  \"environments\": {\"prod\": {\"engine\": \"mesos\"}},\n"
+                          "  \"actions\": {\"mine\": {}},\n"
+                          "  \"secrets\": {\"T\": {\"file\": \"/t\", \"actions\": [\"yours\"]}}\n"
+                          "}\n",
+                          &config, &err),
+                     -EINVAL);
+    for (unsigned line = 2; line <= 5; line++) {
+        char text[16];
+
+        (void)snprintf(text, sizeof(text), "\nline %u: ", line);
+        assert_non_null(strstr(error_text(&err), text));
+    }
+}
+
+static void needs_the_file_that_is_named(void **state)
+{
+    _cleanup_error_ Error err = {0};
+    AgentConfig *config;
+
+    assert_int_equal(agent_config_load("/nonexistent/agent.json", NULL, &config, &err), -ENOENT);
+}
+
+static void finds_the_state_directory(void **state)
+{
+    static const struct {
+        const char *state, *xdg, *home;
+        const char *given, *expected;
+        bool is_for_root;
+    } rows[] = {
+        {"/env", "/xdg", "/home", NULL, "/env", true},
+        {"/env", "/xdg", "/home", "/given", "/given", true},
+        {NULL, "/xdg", "/home", NULL, "/xdg/slipway", false},
+        {NULL, NULL, "/home", NULL, "/home/.local/state/slipway", false},
+        {NULL, "relative", "/home", NULL, "/home/.local/state/slipway", false},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(agent_config_freep) AgentConfig *config = NULL;
+        _cleanup_free_ char *path = NULL;
+
+        scratch_write_text(SCRATCH_FD, "agent.json", "{}");
+        assert_true(asprintf(&path, "%s/agent.json", SCRATCH_PATH) > 0);
+        (void)(rows[i].state ? setenv("SLIPWAY_STATE", rows[i].state, 1)
+                             : unsetenv("SLIPWAY_STATE"));
+        (void)(rows[i].xdg ? setenv("XDG_STATE_HOME", rows[i].xdg, 1) : unsetenv("XDG_STATE_HOME"));
+        (void)setenv("HOME", rows[i].home, 1);
+        assert_int_equal(agent_config_load(path, rows[i].given, &config, NULL), 0);
+        assert_string_equal(config->state_directory, rows[i].is_for_root || geteuid() != 0
+                                                         ? rows[i].expected
+                                                         : "/var/lib/slipway");
+    }
+    (void)setenv("SLIPWAY_STATE", "relative", 1);
+    {
+        _cleanup_error_ Error err = {0};
+        AgentConfig *config;
+
+        assert_int_equal(load(SCRATCH_FD, SCRATCH_PATH, "{}", &config, &err), -EINVAL);
+        assert_non_null(strstr(error_text(&err), "not an absolute path"));
+    }
+    (void)unsetenv("SLIPWAY_STATE");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        scratch_test(has_defaults),
+        scratch_test(takes_what_is_set),
+        scratch_test(tells_each_mistake),
+        scratch_test(tells_all_mistakes_at_once),
+        scratch_test(needs_the_file_that_is_named),
+        scratch_test(finds_the_state_directory),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
