@@ -97,6 +97,16 @@ struct SlipwayClient {
     void *connection_userdata;
 };
 
+/* Records what went wrong (for slipway_client_get_error) and returns `code`. */
+int client_fail(SlipwayClient *client, int code, const char *format, ...) _printf_(3, 4);
+
+/* How many bytes one piece of an artifact or input has. */
+int64_t client_piece_size(const SlipwayClient *client);
+#define CLIENT_PIECE_MAX ((int64_t)256 << 10)
+
+/* ---- request.c: requests without an answer -----------------------------------------------------
+ */
+
 /* As slipway_client_request, giving the request for the caller to mark. It is borrowed. */
 int client_send(SlipwayClient *client, const char *method, const Json *params,
                 SlipwayReplyCallback callback, void *userdata, ClientRequest **ret) _must_check_;
@@ -106,12 +116,21 @@ int client_send(SlipwayClient *client, const char *method, const Json *params,
 int client_send_connection(SlipwayClient *client, const char *method, const Json *params,
                            SlipwayReplyCallback callback) _must_check_;
 
-/* Records what went wrong (for slipway_client_get_error) and returns `code`. */
-int client_fail(SlipwayClient *client, int code, const char *format, ...) _printf_(3, 4);
+/* Puts requests on their way, as many as the agent takes at once. */
+int client_pump(SlipwayClient *client) _must_check_;
 
-/* How many bytes one piece of an artifact or input has. */
-int64_t client_piece_size(const SlipwayClient *client);
-#define CLIENT_PIECE_MAX ((int64_t)256 << 10)
+/* The place in the list of the request with this id; NULL: there is none. */
+ClientRequest **client_request_find(SlipwayClient *client, int64_t id);
+
+/* Out of the list; the caller owns it. */
+ClientRequest *client_request_take(SlipwayClient *client, ClientRequest **link);
+
+/* Tells its callback that it failed, and frees it. */
+void client_request_fail(SlipwayClient *client, ClientRequest *request, int code, const char *text);
+void client_request_free(ClientRequest *request);
+
+/* The same with all that there are. */
+void client_fail_requests(SlipwayClient *client, const char *reason);
 
 /* ---- follow.c: calls and their events ----------------------------------------------------------
  */
