@@ -118,7 +118,8 @@ void mirror_unlock(Mirror *mirror)
 /* ---- fetching ---------------------------------------------------------------------------------
  */
 
-bool mirror_has(const Mirror *mirror, const char *commit)
+/* The commit itself, with or without what it is made of. */
+static bool has_object(const Mirror *mirror, const char *commit)
 {
     char name[64 + sizeof("^{commit}")];
     _cleanup_buffer_ Buffer found = BUFFER_INIT(0);
@@ -127,6 +128,15 @@ bool mirror_has(const Mirror *mirror, const char *commit)
     return git_try(mirror->git, mirror->directory,
                    GIT_ARGUMENTS("rev-parse", "--quiet", "--verify", "--end-of-options", name),
                    &found, NULL) == 0;
+}
+
+/* What a ref reaches was checked when it was fetched; git walks only what lies beyond. */
+bool mirror_has(const Mirror *mirror, const char *commit)
+{
+    return has_object(mirror, commit) &&
+           git_try(mirror->git, mirror->directory,
+                   GIT_ARGUMENTS("rev-list", "--quiet", "--objects", commit, "--not", "--all"),
+                   NULL, NULL) == 0;
 }
 
 /* Joins `git fetch` and its refspecs. 1: git failed, with its sentence. */
@@ -209,10 +219,8 @@ static bool is_about_what_was_asked(const Error *err)
 
 static int cannot_fetch(const Mirror *mirror, Error *problem, Error *err)
 {
-    const char *text = error_text(problem);
-    const char *hint = strstr(text, "shallow") ? " (complete it with: git fetch --unshallow)" : "";
-
-    return error_set(err, -EIO, "cannot fetch from '%s': %s%s", mirror->git->shown_url, text, hint);
+    return error_set(err, -EIO, "cannot fetch from '%s': %s", mirror->git->shown_url,
+                     error_text(problem));
 }
 
 typedef int (*FetchWay)(const Mirror *mirror, const char *what, Error *err);
@@ -243,6 +251,12 @@ static int fetch_one_way_or_another(const Mirror *mirror, const char *commit, co
         if (ways[i].what && mirror_has(mirror, commit)) {
             return 0;
         }
+    }
+    if (has_object(mirror, commit)) {
+        return error_set(err, -EIO,
+                         "'%s' has commit %s, but not all that it is made of (if the repository is "
+                         "shallow, complete it with: git fetch --unshallow)",
+                         mirror->git->shown_url, commit);
     }
     return error_set(err, -ENOENT,
                      "'%s' has no commit %s (asked for%s%s%s the commit itself, then for all "

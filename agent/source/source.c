@@ -391,18 +391,20 @@ static int bring_input(const SourceRequest *request, const Workspace *workspace,
  */
 
 /* An operator's own action may have brought something, of which nobody knows more. */
-static int use_unknown(const Workspace *workspace, Source *source, Error *err)
+static int use_unknown(const SourceRequest *request, const Workspace *workspace, Source *source,
+                       Error *err)
 {
     int r = workspace_is_empty(workspace, err);
 
     if (r < 0) {
         return r;
     }
-    if (r > 0) {
+    if (r > 0 && !request->is_optional) {
         return error_set(err, -ENOENT,
                          "there is no source: the call names none, and no earlier call of its run "
                          "has brought one");
     }
+    source->is_none = r > 0;
     source->committed_at = SOURCE_TIME_UNKNOWN;
     r = copy(&source->name, NAME_DEFAULT, err);
     return r == 0 ? copy(&source->version, VERSION_DEFAULT, err) : r;
@@ -425,7 +427,7 @@ static int bring(const SourceRequest *request, Source *source, Error *err)
         return bring_input(request, &workspace, note, source, err);
     }
     source->is_kept = true;
-    return note ? read_note(note, source, err) : use_unknown(&workspace, source, err);
+    return note ? read_note(note, source, err) : use_unknown(request, &workspace, source, err);
 }
 
 int source_bring(const SourceRequest *request, Source *ret, Error *err)

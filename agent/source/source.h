@@ -19,7 +19,8 @@ typedef struct SourceRequest {
     const char *ref; /* branch, tag or whole name ("refs/…"); HEAD where nothing is given */
     const char *input;
     const char *name;
-    bool is_clean; /* nothing may be left of earlier calls */
+    bool is_clean;    /* nothing may be left of earlier calls */
+    bool is_optional; /* no source at all will do: verify */
 
     const char *workspace; /* exists; its parent may be written too */
     const char *cache_directory;
@@ -35,6 +36,7 @@ typedef struct Source {
     char *name;           /* never NULL: of the repository or input, fit for a file name */
     int64_t committed_at; /* seconds; SOURCE_TIME_UNKNOWN where there is no commit */
     bool is_kept;         /* it was there already and nothing was touched */
+    bool is_none;         /* there is none, and it was optional */
 } Source;
 
 /* An archive without a commit: everything made from it gets this time, so that the same input gives

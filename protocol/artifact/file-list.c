@@ -378,7 +378,7 @@ static int walk_all(Walk *walk, int root_fd)
 {
     int r = walk_directory(walk, root_fd, "", MATCH_BELOW, 0);
 
-    for (size_t i = 0; i < walk->n_patterns && r == 0; i++) {
+    for (size_t i = 0; i < walk->n_patterns && r == 0 && !walk->list->may_match_nothing; i++) {
         if (!walk->patterns[i].takes_away && !walk->patterns[i].has_matched) {
             r = error_set(walk->err, -ENOENT, "'%s' matches nothing", walk->patterns[i].text);
         }
@@ -390,7 +390,8 @@ int file_list_match(int root_fd, const char *const *patterns, size_t n_patterns,
                     Error *err)
 {
     _cleanup_free_ Pattern *parsed = calloc(n_patterns + 1, sizeof(*parsed));
-    _cleanup_(file_list_done) FileList list = {.limit = ret->limit};
+    _cleanup_(file_list_done) FileList list = {.limit = ret->limit,
+                                               .may_match_nothing = ret->may_match_nothing};
     Walk walk = {.patterns = parsed, .n_patterns = n_patterns, .list = &list, .err = err};
     int r;
 

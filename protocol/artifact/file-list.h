@@ -18,6 +18,7 @@ typedef struct FileList {
     size_t count;
     size_t allocated;
     size_t limit; /* set before: no more names than this; 0 means FILE_LIST_MAX */
+    bool may_match_nothing; /* set before: a pattern that matches nothing is no mistake */
 } FileList;
 
 void file_list_done(FileList *list);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The package of a commit: an image made of its files, what it is, and how it is deployed
+ * (agent/runners/README.md, "The package"). */
+#pragma once
+
+#include "agent/package/release.h"
+#include "protocol/json.h"
+
+typedef struct PackageRequest {
+    int workspace_fd;
+    const Json *recipe; /* slipway.json, checked; {} where there is none */
+    const char *name;
+    const char *version;
+    const char *commit; /* NULL where there is none, as the next two */
+    const char *repository;
+    const char *ref;
+    int64_t committed_at; /* seconds */
+} PackageRequest;
+
+/* Writes release.json, oci/ and the template into the empty directory `package_fd`. Of the request
+ * only the workspace's files, recipe, name, commit and time are part of the image, so its digest
+ * does not depend on where and under which branch or tag the commit was found. */
+int package_build(const PackageRequest *request, int package_fd, Release *ret,
+                  Error *err) _must_check_;

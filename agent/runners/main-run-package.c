@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* slipway-run-package: package, which makes of the files that the build left what deploy-* takes.
+ */
+#include "agent/package/package.h"
+#include "agent/runners/action.h"
+#include "agent/runners/artifacts.h"
+#include "protocol/artifact/file-list.h"
+#include "protocol/base/fd.h"
+#include "protocol/base/file.h"
+#include "protocol/base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PROGRAM "slipway-run-package"
+
+/* Made in the call directory, and gone when it is packed. */
+#define STAGING "package.tmp"
+
+#define ARTIFACT "package"
+
+static int open_staging(int call_fd, int *ret_fd, Error *err)
+{
+    int r = file_remove_tree(call_fd, STAGING, err);
+
+    if (r < 0) {
+        return r;
+    }
+    if (mkdirat(call_fd, STAGING, 0755) < 0) {
+        return error_set_errno(err, -errno, "cannot make '" STAGING "' in the call directory");
+    }
+    *ret_fd = openat(call_fd, STAGING, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *ret_fd < 0 ? error_set_errno(err, -errno, "cannot open '" STAGING "'") : 0;
+}
+
+static int pack(Action *action, int staging_fd, int64_t *ret_size_bytes, Error *err)
+{
+    _cleanup_(file_list_done) FileList list = {0};
+    const ArtifactsRequest request = {.workspace_fd = action->workspace_fd,
+                                      .call_directory = action->spec.call_directory,
+                                      .time = action->source.committed_at};
+    int r = file_list_match(staging_fd, (const char *const[]){"**"}, 1, &list, err);
+
+    return r == 0 ? artifacts_pack_one(&request, staging_fd, ARTIFACT, list.names, list.count,
+                                       &action->report, ret_size_bytes, err)
+                  : r;
+}
+
+static int report_release(Action *action, const Release *release, int64_t size_bytes, Error *err)
+{
+    Report *report = &action->report;
+    int r = report_output(report, "digest", release->digest);
+
+    r = r == 0 ? report_output(report, "version", release->version) : r;
+    r = r == 0 ? report_output(report, "name", release->name) : r;
+    r = r == 0 ? report_output_take(report, "size", json_new_int(size_bytes)) : r;
+    return r < 0 ? error_set_errno(err, r, "cannot report") : 0;
+}
+
+static int build(Action *action, int staging_fd, Error *err)
+{
+    const Source *source = &action->source;
+    _cleanup_release_ Release release = {0};
+    int64_t size_bytes;
+    int r = package_build(&(PackageRequest){.workspace_fd = action->workspace_fd,
+                                            .recipe = action->recipe.root,
+                                            .name = action->name,
+                                            .version = source->version,
+                                            .commit = source->commit,
+                                            .repository = source->repository,
+                                            .ref = source->ref,
+                                            .committed_at = source->committed_at},
+                          staging_fd, &release, err);
+
+    r = r == 0 ? pack(action, staging_fd, &size_bytes, err) : r;
+    if (r < 0) {
+        return r;
+    }
+    log_info("%s %s is %s", release.name, release.version, release.digest);
+    return report_release(action, &release, size_bytes, err);
+}
+
+static int run(Action *action, Error *err)
+{
+    _cleanup_fd_ int call_fd = -1, staging_fd = -1;
+    int r;
+
+    if (strcmp(action->spec.verb, "package") != 0) {
+        return error_set(err, -EINVAL, "'%s' is not package, and I do no other action",
+                         action->spec.action);
+    }
+    (void)umask(022); /* what is written here is packed with its mode */
+    r = action_prepare(action, err);
+    if (r < 0) {
+        return r;
+    }
+    r = report_phase(&action->report, "package", NULL);
+    if (r < 0) {
+        return error_set_errno(err, r, "cannot report");
+    }
+    call_fd = open(action->spec.call_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (call_fd < 0) {
+        return error_set_errno(err, -errno, "cannot open the call directory '%s'",
+                               action->spec.call_directory);
+    }
+    r = open_staging(call_fd, &staging_fd, err);
+    r = r == 0 ? build(action, staging_fd, err) : r;
+    if (r < 0) {
+        (void)!file_remove_tree(call_fd, STAGING, NULL);
+        return r;
+    }
+    return file_remove_tree(call_fd, STAGING, err);
+}
+
+int main(void)
+{
+    return action_main(PROGRAM, run);
+}
