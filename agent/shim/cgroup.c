@@ -2,14 +2,19 @@
 #include "agent/shim/cgroup.h"
 
 #include "protocol/base/fd.h"
+#include "protocol/base/log.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -49,14 +54,45 @@ static int write_file(const Cgroup *cgroup, const char *name, const char *text)
     return fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
 }
 
-int cgroup_add(const Cgroup *cgroup, pid_t pid, Error *err)
+static int add(const Cgroup *cgroup, pid_t pid)
 {
     char text[16];
-    int r;
 
     (void)snprintf(text, sizeof(text), "%d", (int)pid);
-    r = write_file(cgroup, "cgroup.procs", text);
-    return r < 0 ? error_set_errno(err, r, "cannot use the cgroup '%s'", cgroup->path) : 0;
+    return write_file(cgroup, "cgroup.procs", text);
+}
+
+/* Born there. To move a process in later, the kernel waits until all processors have passed a quiet
+ * point: some ten milliseconds, more than all the rest of a small call. Since Linux 5.7. */
+static pid_t fork_into(const Cgroup *cgroup)
+{
+    struct clone_args arguments = {
+        .flags = CLONE_INTO_CGROUP,
+        .exit_signal = SIGCHLD,
+        .cgroup = (uint64_t)cgroup->dir_fd,
+    };
+
+    return (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+}
+
+pid_t cgroup_fork(Cgroup *cgroup)
+{
+    pid_t pid = cgroup_is_open(cgroup) ? fork_into(cgroup) : -1;
+    int r;
+
+    if (pid >= 0) {
+        return pid;
+    }
+    pid = fork();
+    if (pid < 0) {
+        return -errno;
+    }
+    r = pid > 0 && cgroup_is_open(cgroup) ? add(cgroup, pid) : 0;
+    if (r < 0) {
+        log_warning("cannot use the cgroup '%s': %s, going on without", cgroup->path, strerror(-r));
+        cgroup_remove(cgroup);
+    }
+    return pid;
 }
 
 int cgroup_kill(const Cgroup *cgroup)

@@ -23,8 +23,9 @@ static inline bool cgroup_is_open(const Cgroup *cgroup)
     return cgroup->path != NULL;
 }
 
-/* Moves a process in, and with it all that it will start. */
-int cgroup_add(const Cgroup *cgroup, pid_t pid, Error *err) _must_check_;
+/* fork(2) with the child in it, and with it all that it will start; without one, fork(2). Where it
+ * cannot be used it is removed, said so, and the child lives without. -errno. */
+pid_t cgroup_fork(Cgroup *cgroup) _must_check_;
 
 /* SIGKILL for everything in it and below. -ENOENT before Linux 5.14. */
 int cgroup_kill(const Cgroup *cgroup) _must_check_;

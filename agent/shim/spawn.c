@@ -151,7 +151,7 @@ static _noreturn_ void become(Spawn *spawn, const ChildEnds *ends, bool is_termi
     _exit(127);
 }
 
-int spawn_prepare(Spawn *spawn, bool is_terminal, char *const argv[], Error *err)
+int spawn_prepare(Spawn *spawn, Cgroup *cgroup, bool is_terminal, char *const argv[], Error *err)
 {
     _cleanup_(child_ends_done) ChildEnds ends = {-1, -1, -1, -1};
     int r;
@@ -161,9 +161,9 @@ int spawn_prepare(Spawn *spawn, bool is_terminal, char *const argv[], Error *err
         return error_set_errno(err, r, "cannot make the %s of '%s'",
                                is_terminal ? "terminal" : "pipes", argv[0]);
     }
-    spawn->pid = fork();
+    spawn->pid = cgroup_fork(cgroup);
     if (spawn->pid < 0) {
-        return error_set_errno(err, -errno, "cannot start a process for '%s'", argv[0]);
+        return error_set_errno(err, spawn->pid, "cannot start a process for '%s'", argv[0]);
     }
     if (spawn->pid == 0) {
         become(spawn, &ends, is_terminal, argv);

@@ -3,6 +3,7 @@
  * then it may become the program. */
 #pragma once
 
+#include "agent/shim/cgroup.h"
 #include "protocol/base/error.h"
 
 #include <stdbool.h>
@@ -22,9 +23,11 @@ typedef struct Spawn {
 
 #define SPAWN_INIT ((Spawn){.pid = -1, .out_fd = -1, .err_fd = -1, .reports_fd = -1, .sync_fd = -1})
 
-/* Forks. The child waits for spawn_release, and ends if spawn_done comes first. It will have this
- * process' stdin, environment and directory, and a process group of its own. */
-int spawn_prepare(Spawn *spawn, bool is_terminal, char *const argv[], Error *err) _must_check_;
+/* Forks, into `cgroup` where that is open. The child waits for spawn_release, and ends if
+ * spawn_done comes first. It will have this process' stdin, environment and directory, and a
+ * process group of its own. */
+int spawn_prepare(Spawn *spawn, Cgroup *cgroup, bool is_terminal, char *const argv[],
+                  Error *err) _must_check_;
 
 /* Lets it execute `argv`; the error says why it could not. `argv[0]` is a path, no shell and no
  * PATH come into it. */

@@ -320,17 +320,6 @@ static int open_signals(Supervisor *s, Error *err)
     return s->signal_fd < 0 ? error_set_errno(err, -errno, "cannot receive signals") : 0;
 }
 
-static void use_cgroup(Supervisor *s)
-{
-    _cleanup_error_ Error err = {0};
-
-    if (cgroup_is_open(s->request->cgroup) &&
-        cgroup_add(s->request->cgroup, s->spawn.pid, &err) < 0) {
-        log_warning("%s, going on without", error_text(&err));
-        cgroup_remove(s->request->cgroup);
-    }
-}
-
 static int begin(Supervisor *s, Error *err)
 {
     const SuperviseRequest *request = s->request;
@@ -344,14 +333,14 @@ static int begin(Supervisor *s, Error *err)
         return error_set(err, -ENOMEM, "out of memory");
     }
     r = open_signals(s, err);
-    r = r == 0 ? spawn_prepare(&s->spawn, request->is_terminal, request->argv, err) : r;
+    r = r == 0 ? spawn_prepare(&s->spawn, request->cgroup, request->is_terminal, request->argv, err)
+               : r;
     if (r < 0) {
         return r;
     }
     stream_init(&s->streams[STREAM_OUT], TAKE_FD(s->spawn.out_fd), "stdout");
     stream_init(&s->streams[STREAM_ERR], TAKE_FD(s->spawn.err_fd), "stderr");
     stream_init(&s->streams[STREAM_REPORTS], TAKE_FD(s->spawn.reports_fd), NULL);
-    use_cgroup(s);
     s->has_children = true;
     s->started_at = s->heard_at = clock_monotonic_ms();
     if (journal_started(request->journal, s->spawn.pid) < 0) {

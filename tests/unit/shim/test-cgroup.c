@@ -79,12 +79,12 @@ static void test_a_life(void **state)
     }
     assert_int_equal(cgroup_open(&cgroup, path, NULL), 0);
     assert_false(cgroup_is_populated(&cgroup));
-    pid = fork();
+    pid = cgroup_fork(&cgroup);
     if (pid == 0) {
         (void)pause();
         _exit(0);
     }
-    assert_int_equal(cgroup_add(&cgroup, pid, NULL), 0);
+    assert_true(pid > 0 && cgroup_is_open(&cgroup));
     assert_true(cgroup_is_populated(&cgroup));
     (void)snprintf(below, sizeof(below), "%s/below", path);
     assert_int_equal(mkdir(below, 0755), 0);
@@ -96,6 +96,28 @@ static void test_a_life(void **state)
     assert_false(cgroup_is_open(&cgroup));
 }
 
+static void test_a_child_without(void **state)
+{
+    Cgroup none = CGROUP_INIT;
+    Cgroup unusable = {.path = strdup("/nonexistent"), .dir_fd = -1};
+    Cgroup *const cgroups[] = {&none, &unusable};
+
+    for (size_t i = 0; i < 2; i++) {
+        pid_t pid = cgroup_fork(cgroups[i]);
+        int status;
+
+        if (pid == 0) {
+            (void)pause();
+            _exit(7);
+        }
+        assert_true(pid > 0);
+        assert_false(cgroup_is_open(cgroups[i]));
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status));
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, call_dir_make, call_dir_remove)
 
 int main(void)
@@ -105,6 +127,7 @@ int main(void)
         TEST(test_one_that_is_there_already),
         TEST(test_what_cannot_be_known_is_not_empty),
         TEST(test_a_life),
+        TEST(test_a_child_without),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,6 +37,8 @@ static char *read_all(int fd)
     return buffer_take_text(&b);
 }
 
+static Cgroup no_cgroup = CGROUP_INIT;
+
 static void assert_reads(int fd, const char *wanted)
 {
     char *text = read_all(fd);
@@ -50,7 +52,7 @@ static void run_shell(Spawn *spawn, bool is_terminal, const char *script)
     char *argv[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char *)(uintptr_t)script, NULL};
 
     *spawn = SPAWN_INIT;
-    assert_int_equal(spawn_prepare(spawn, is_terminal, argv, NULL), 0);
+    assert_int_equal(spawn_prepare(spawn, &no_cgroup, is_terminal, argv, NULL), 0);
     assert_int_equal(spawn_release(spawn, argv[0], NULL), 0);
 }
 
@@ -93,7 +95,7 @@ static void test_it_waits_for_its_release(void **state)
     Spawn spawn = SPAWN_INIT;
     char *argv[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char[]){"exit 0"}, NULL};
 
-    assert_int_equal(spawn_prepare(&spawn, false, argv, NULL), 0);
+    assert_int_equal(spawn_prepare(&spawn, &no_cgroup, false, argv, NULL), 0);
     assert_int_equal(waitpid(spawn.pid, NULL, WNOHANG), 0);
     spawn_done(&spawn); /* nobody will come */
     assert_int_equal(wait_for_exit(spawn.pid), 127);
@@ -108,7 +110,7 @@ static void assert_cannot_start(const char *name, int code, const char *why)
 
     (void)snprintf(path, sizeof(path), "%s/%s", call_dir_path, name);
     (void)snprintf(wanted, sizeof(wanted), "cannot start '%s': %s", path, why);
-    assert_int_equal(spawn_prepare(&spawn, false, argv, &err), 0);
+    assert_int_equal(spawn_prepare(&spawn, &no_cgroup, false, argv, &err), 0);
     assert_int_equal(spawn_release(&spawn, path, &err), code);
     assert_string_equal(error_text(&err), wanted);
     assert_int_equal(wait_for_exit(spawn.pid), 127);
