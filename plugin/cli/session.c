@@ -151,19 +151,18 @@ int session_step(Session *s)
         output_say(&s->output, "slipway: nobody reads the output any more");
         return EXIT_ACTION_FAILED;
     }
-    r = slipway_client_process(s->client);
-    if (r == 0 && s->output.len == 0) {
-        wait[0] = (struct pollfd){.fd = slipway_client_get_fd(s->client),
-                                  .events = slipway_client_get_events(s->client)};
-        wait[1] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
-        if (poll(wait, 2, slipway_client_get_timeout_ms(s->client)) > 0 &&
-            (wait[1].revents & POLLIN)) {
-            r = take_signals(s);
-            if (r != 0) {
-                return r;
-            }
+    /* First wait, then process: what a callback brought is looked at by the caller before the next
+     * wait, which might otherwise be for nothing. */
+    wait[0] = (struct pollfd){.fd = slipway_client_get_fd(s->client),
+                              .events = slipway_client_get_events(s->client)};
+    wait[1] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
+    if (poll(wait, 2, slipway_client_get_timeout_ms(s->client)) > 0 && (wait[1].revents & POLLIN)) {
+        r = take_signals(s);
+        if (r != 0) {
+            return r;
         }
     }
+    r = slipway_client_process(s->client);
     if (r < 0) {
         output_say(&s->output, "slipway: %s", slipway_client_get_error(s->client));
         return EXIT_UNREACHABLE;
