@@ -218,6 +218,18 @@ static int create(Calls *calls, const CallRequest *request, const ActionConfig *
     return 0;
 }
 
+static int no_action(const AgentConfig *config, const char *name, Error *err)
+{
+    _cleanup_buffer_ Buffer names = {0};
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < config->n_actions; i++) {
+        r = buffer_append_format(&names, "%s%s", i > 0 ? ", " : "", config->actions[i].name);
+    }
+    return error_set(err, -ENOENT, "there is no action '%s' on this agent; there are %s", name,
+                     buffer_text(&names));
+}
+
 int calls_start(Calls *calls, const CallRequest *request, Call **ret, bool *ret_is_existing,
                 Error *err)
 {
@@ -226,7 +238,7 @@ int calls_start(Calls *calls, const CallRequest *request, Call **ret, bool *ret_
     int r;
 
     if (!action) {
-        return error_set(err, -ENOENT, "there is no action '%s'", request->action);
+        return no_action(calls->config, request->action, err);
     }
     if (!text_is_identifier(request->idempotency_key) ||
         (request->run && !text_is_identifier(request->run))) {
