@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""The command line: exit codes, messages, what machines read."""
+import json
+import os
+import signal
+import subprocess
+
+import harness
+from harness import program, wait_for
+
+COMMANDS = ("run", "call", "actions", "attach", "cancel", "calls", "result", "artifacts", "changes", "health",
+            "completion")
+
+
+class CommandLine(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.host = self.agent({"actions": {
+            "say": {"title": "Say something", "command": ["/bin/sh", "-c", "echo to stdout; echo to stderr >&2"]},
+            "fail": {"command": ["/bin/sh", "-c", "exit 7"]},
+            "refuse": {"command": ["/bin/sh", "-c", "echo '{\"type\":\"reason\",\"text\":\"not today\"}' >&3; exit 100"]},
+            "slow": {"command": ["/bin/sleep", "100"]},
+            "report": {"command": ["/bin/sh", "-c",
+                                   "echo '{\"type\":\"output\",\"name\":\"answer\",\"value\":42}' >&3"]},
+        }})
+
+    def cli(self, *arguments, check=None, **others):
+        return self.slipway(self.host, *arguments, check=check, **others)
+
+    def test_help_of_everything(self):
+        self.assertIn("Exit codes", self.cli("--help", check=0).stdout)
+        for command in COMMANDS:
+            text = self.cli(command, "--help", check=0).stdout
+            self.assertIn("slipway " + command, text)
+            self.assertTrue(all(len(line) <= 100 for line in text.split("\n")), text)
+
+    def test_version(self):
+        self.assertRegex(self.cli("--version", check=0).stdout, r"^slipway \d+\.\d+\.\d+\n$")
+
+    def test_exit_0_and_the_log_has_the_actions_name(self):
+        result = self.cli("call", "say", check=0)
+        self.assertIn("say | to stdout\n", result.stdout)
+        self.assertIn("say | to stderr\n", result.stdout)
+        self.assertIn("say succeeded", result.stderr)
+
+    def test_exit_1_the_action_failed(self):
+        self.assertIn("7", self.cli("call", "fail", check=1).stderr)
+
+    def test_exit_2_usage(self):
+        for arguments, hint in ((["cal"], "did you mean 'call'"), (["call"], "ACTION"), ([], ""),
+                                (["call", "say", "--tiemout", "3"], "did you mean --timeout"),
+                                (["call", "say", "--timeout", "soon"], "soon"),
+                                (["call", "sya"], "say"), (["attach", "no-such-call"], "no-such-call"),
+                                (["call", "say", "--param", "x"], "K=V"),
+                                (["call", "build", "--param", "nonsense=1"], "nonsense")):
+            result = self.cli(*arguments, check=2)
+            self.assertIn(hint, result.stderr, arguments)
+            self.assertEqual(result.stdout, "")
+
+    def test_exit_3_no_agent(self):
+        result = self.cli("health", "--agent", f"unix:{self.directory}/nothing.sock", check=3)
+        self.assertIn("nothing.sock", result.stderr)
+        self.assertIn("unix:PATH", self.cli("health", "--agent", "tcp:localhost", check=2).stderr)
+
+    def test_exit_4_refused(self):
+        self.assertIn("not today", self.cli("call", "refuse", check=4).stderr)
+
+    def test_exit_5_timed_out(self):
+        self.cli("call", "slow", "--timeout", "0.2", check=5)
+        self.cli("call", "slow", "--silence-timeout", "0.2", check=5)
+
+    def test_exit_6_cancelled_by_another(self):
+        call = self.cli("call", "slow", "--detach", check=0).stdout.strip()
+        self.cli("cancel", call, check=0)
+        self.cli("attach", call, check=6)
+
+    def test_exit_6_cancelled_by_ctrl_c(self):
+        client = subprocess.Popen([program("slipway"), "call", "slow"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  env={**os.environ, "SLIPWAY_AGENT": f"unix:{self.host.socket}"}, text=True)
+        wait_for(lambda: any(c["state"] == "running" for c in self.host.connect().request("calls/list")["calls"]),
+                 "the call runs")
+        client.send_signal(signal.SIGINT)
+        _, error = client.communicate(timeout=harness.PATIENCE_SECONDS)
+        self.assertEqual(client.returncode, 6, error)
+
+    def test_json_is_one_object_a_line(self):
+        lines = [json.loads(line) for line in self.cli("call", "report", "--json", check=0).stdout.splitlines()]
+        self.assertEqual(lines[-1]["result"]["outputs"], {"answer": 42})
+        names = [line["event"] for line in lines]
+        self.assertEqual((names[0], names[-1]), ("call/created", "call/finished"))
+        for command in ("actions", "calls", "health"):
+            for line in self.cli(command, "--json", check=0).stdout.splitlines():
+                self.assertIsInstance(json.loads(line), dict)
+
+    def test_no_color_unless_asked(self):
+        self.assertNotIn("\033", self.cli("actions", check=0).stdout)
+        self.assertIn("\033", self.cli("call", "say", "--color", "always", check=0).stdout)
+
+    def test_raw_is_byte_for_byte(self):
+        self.assertEqual(self.cli("call", "say", "--raw", check=0).stdout, "to stdout\nto stderr\n")
+
+    def test_lists(self):
+        self.cli("call", "say", check=0)
+        self.assertIn("Say something", self.cli("actions", check=0).stdout)
+        self.assertIn("say", self.cli("calls", check=0).stdout)
+        self.assertIn("ok", self.cli("health", check=0).stdout)
+
+    def test_one_key_is_one_call(self):
+        first = self.cli("call", "say", "--key", "k", "--detach", check=0).stdout
+        self.assertEqual(self.cli("call", "say", "--key", "k", "--detach", check=0).stdout, first)
+        self.assertIn("k", self.cli("call", "fail", "--key", "k", check=2).stderr)
+
+    def test_attach_shows_it_all_again(self):
+        call = self.cli("call", "say", "--detach", check=0).stdout.strip()
+        self.assertIn("say | to stdout\n", self.cli("attach", call, check=0).stdout)
+        self.assertIn('"succeeded"', self.cli("result", call, "--json", check=0).stdout)
+
+    def test_a_broken_pipe_ends_it_quietly(self):
+        result = subprocess.run(["bash", "-c", f"{program('slipway')} actions | true; echo ${{PIPESTATUS[0]}}"],
+                                env={**os.environ, "SLIPWAY_AGENT": f"unix:{self.host.socket}"}, text=True,
+                                capture_output=True, check=True)
+        self.assertEqual(result.stderr, "")
+
+    def test_completion_is_bash(self):
+        script = self.cli("completion", "bash", check=0).stdout
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+    def test_an_agent_of_its_own_over_stdio(self):
+        result = self.cli("call", "say", "--agent",
+                          f"stdio:{program('slipway-agent')} --stdio --config {self.host.config_path} "
+                          f"--state {self.directory}/own", check=0)
+        self.assertIn("say | to stdout\n", result.stdout)
+
+
+if __name__ == "__main__":
+    harness.main()
