@@ -184,6 +184,7 @@ static int listen_unix(const char *path, Error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat st;
     mode_t mask;
     int r;
 
@@ -198,8 +199,8 @@ static int listen_unix(const char *path, Error *err)
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
         return error_set(err, -EADDRINUSE, "another engine listens on '%s'", path);
     }
-    if (errno == ECONNREFUSED) { /* left by one that was killed */
-        (void)unlink(path);
+    if (errno == ECONNREFUSED && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        (void)unlink(path); /* left by one that was killed */
     }
     mask = umask(0177);
     r = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
