@@ -129,8 +129,9 @@ typedef struct Engine {
      * wrong. */
     int (*open)(const Json *environment, EngineSession **ret, Error *err);
 
-    /* What runs under `app`, or ENGINE_ABSENT. A first deployment that is still under way is no
-     * reason for ENGINE_ABSENT: then only `next` is set. */
+    /* What serves as `app`, or ENGINE_ABSENT. A first deployment that is still under way does not
+     * serve.
+     */
     int (*current)(EngineSession *session, const char *app, EngineCurrent *ret, Error *err);
 
     /* What `specification` (a filled template) with `labels` means, and whether it would change
