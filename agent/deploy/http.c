@@ -159,6 +159,18 @@ static CURLcode set_body(Http *http, const HttpRequest *request, const Buffer *b
     return code ? code : curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 }
 
+/* curl names a host and a port that a unix socket does not have. */
+static const char *say_problem(Http *http, CURLcode code)
+{
+    long os_errno = 0;
+
+    if (code == CURLE_COULDNT_CONNECT && http->socket &&
+        curl_easy_getinfo(http->curl, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK && os_errno > 0) {
+        return strerror((int)os_errno);
+    }
+    return http->problem[0] ? http->problem : curl_easy_strerror(code);
+}
+
 static int perform(Http *http, const HttpRequest *request, Transfer *transfer, Error *err)
 {
     const char *method = request->method ? request->method : "GET";
@@ -174,7 +186,7 @@ static int perform(Http *http, const HttpRequest *request, Transfer *transfer, E
     }
     if (code) {
         (void)error_set(err, -EIO, "%s %s of %s: %s", method, request->path, http->shown,
-                        http->problem[0] ? http->problem : curl_easy_strerror(code));
+                        say_problem(http, code));
         return HTTP_NO_ANSWER;
     }
     (void)curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status);
