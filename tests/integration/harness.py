@@ -334,9 +334,16 @@ class TapResult(unittest.TestResult):
     def __init__(self):
         super().__init__()
         self.count = 0
+        self.began = 0
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic()
 
     def line(self, test, is_ok, note=""):
         self.count += 1
+        if os.environ.get("SLIPWAY_TEST_TIMES"):
+            note += f" # {time.monotonic() - self.began:.1f} s"
         title = test.shortDescription() or test.id().rpartition(".")[2].replace("_", " ").removeprefix("test ")
         print(f"{'ok' if is_ok else 'not ok'} {self.count} - {title}{note}", flush=True)
 

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: MIT
+"""From a commit to production with the real programs: agent, shim, runners, local engine, command line."""
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import harness
+from harness import git, program, wait_for
+
+GREETER = os.path.join(harness.ROOT, "tests/samples/greeter")
+
+
+class Pipeline(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.engine_socket = os.path.join(self.directory, "engine.sock")
+        self.urls = {name: f"http://127.0.0.1:{harness.free_port()}" for name in ("staging", "prod")}
+        self.start_engine()
+        self.road = self.agent({"environments": {
+            name: {"engine": "local", "address": f"unix:{self.engine_socket}", "url": url,
+                   "variables": {"port": url.rpartition(":")[2]}}
+            for name, url in self.urls.items()}})
+        self.repository = os.path.join(self.directory, "greeter")
+        shutil.copytree(GREETER, self.repository)
+        self.first = harness.repository(self.repository, {}, "Greet")
+
+    def start_engine(self):
+        log = open(os.path.join(self.directory, "engine.log"), "ab")  # pylint: disable=consider-using-with
+        self.addCleanup(log.close)
+        self.engine = subprocess.Popen(
+            [program("slipway-engine-local"), "--listen", f"unix:{self.engine_socket}", "--state",
+             os.path.join(self.directory, "engine")], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.addCleanup(self.stop_engine)
+        wait_for(lambda: os.path.exists(self.engine_socket), "the engine listens")
+
+    def stop_engine(self):
+        if self.engine.poll() is None:
+            self.engine.terminate()
+            self.engine.wait(harness.PATIENCE_SECONDS)
+
+    def get(self, environment):
+        """What the environment answers; None when nothing listens."""
+        try:
+            with urllib.request.urlopen(self.urls[environment] + "/", timeout=10) as response:
+                return response.read().decode()
+        except (urllib.error.URLError, ConnectionError):
+            return None
+
+    def run_pipeline(self, *options, check=0):
+        return self.slipway(self.road, "run", "--repo", self.repository, *options, check=check)
+
+    def second_commit(self, when=1700000100):
+        path = os.path.join(self.repository, "greeter.c")
+        with open(path, encoding="utf-8") as f:
+            text = f.read().replace("Hello", "Good morning")
+        return harness.commit(self.repository, {"greeter.c": text}, "Greet in the morning", when)
+
+    def calls(self):
+        listed = self.road.connect().request("calls/list", {"limit": 1000})["calls"]
+        return [(c["action"], c.get("status")) for c in reversed(listed)]
+
+    # ---- the road ----------------------------------------------------------------------------------
+
+    def test_two_commits_reach_production_and_the_second_is_rolled_back(self):
+        first = self.run_pipeline("--yes")
+        self.assertIn("Hello", self.get("staging"))
+        self.assertIn("Hello", self.get("prod"))
+        self.assertIn("commit to production", first.stdout)
+        second_commit = self.second_commit()
+        second = self.run_pipeline("--yes", "--to", "verify-staging")
+        self.assertIn("Good morning", self.get("staging"))
+        self.assertIn("Hello", self.get("prod"))
+        self.assertIn("verify-staging", second.stdout)
+        changes = self.slipway(self.road, "changes", "--env", "prod", "--repo", self.repository, check=0).stdout
+        self.assertIn("Greet in the morning", changes)
+        self.assertIn("greeter.c", changes)
+        self.assertIn(self.first[:7], changes)
+        self.assertIn(second_commit[:7], changes)
+        self.run_pipeline("--yes")
+        self.assertIn("Good morning", self.get("prod"))
+        self.slipway(self.road, "call", "rollback-prod", check=0)
+        self.assertIn("Hello", self.get("prod"))
+        self.assertIn("Good morning", self.get("staging"))
+
+    def test_test_counts_outputs_and_artifacts_come_back(self):
+        out = os.path.join(self.directory, "out")
+        self.slipway(self.road, "call", "build", "--run", "r", "--git", self.repository, "--artifacts", out, check=0)
+        self.assertTrue(os.path.isdir(out) and os.listdir(out), "declared artifacts were fetched")
+        test = self.slipway(self.road, "call", "test", "--run", "r", "--json", check=0)
+        result = json.loads(test.stdout.splitlines()[-1])["result"]
+        self.assertGreaterEqual(result["tests"]["total"], 3)
+        self.assertEqual(result["tests"]["failed"], 0)
+        self.assertEqual(result["outputs"]["commit"], self.first)
+        package = self.slipway(self.road, "call", "package", "--run", "r", "--json", check=0)
+        outputs = json.loads(package.stdout.splitlines()[-1])["result"]["outputs"]
+        self.assertRegex(outputs["digest"], "^sha256:[0-9a-f]{64}$")
+
+    def test_the_same_commit_has_the_same_digest_elsewhere_and_later(self):
+        digests = []
+        for name, epoch in (("one", 1), ("another-and-longer", 2)):
+            copy = os.path.join(self.directory, name, "greeter")
+            shutil.copytree(self.repository, copy)
+            for directory, _, files in os.walk(copy):
+                if ".git" not in directory:
+                    for file in files:
+                        os.utime(os.path.join(directory, file), (epoch, epoch))
+            agent = self.agent()
+            connection = agent.connect()
+            source = {"source": {"git": copy, "commit": self.first}}
+            self.assertEqual(connection.call("build", source, run="r")["status"], "succeeded")
+            result = connection.call("package", run="r")
+            self.assertEqual(result["status"], "succeeded", result)
+            digests.append(result["outputs"]["digest"])
+        self.assertEqual(digests[0], digests[1])
+
+    def test_a_pipeline_call_by_call_needs_only_the_run(self):
+        for action in ("build", "test", "package", "deploy-staging", "verify-staging", "deploy-prod", "verify-prod"):
+            extra = ("--git", self.repository) if action == "build" else ()
+            extra += ("--approver", "somebody") if action == "deploy-prod" else ()
+            self.slipway(self.road, "call", action, "--run", "r", *extra, check=0)
+        self.assertIn("Hello", self.get("prod"))
+
+    def test_a_source_that_the_controller_sends(self):
+        self.slipway(self.road, "call", "build", "--run", "r", "--source", self.repository, check=0)
+        self.slipway(self.road, "call", "test", "--run", "r", check=0)
+
+    def test_a_run_repeated_does_nothing_twice(self):
+        self.run_pipeline("--yes", "--run", "again")
+        before = self.calls()
+        self.run_pipeline("--yes", "--run", "again")
+        self.assertEqual(self.calls(), before)
+
+    # ---- the approval ------------------------------------------------------------------------------
+
+    def test_nobody_there_to_ask_means_not_released(self):
+        result = self.run_pipeline(check=4)
+        self.assertIn("Not released", result.stderr)
+        self.assertIn("Hello", self.get("staging"))
+        self.assertIsNone(self.get("prod"))
+
+    def test_the_terminal_is_asked_and_yes_releases(self):
+        self.assertEqual(self.answer(b"y\n"), 0)
+        self.assertIn("Hello", self.get("prod"))
+
+    def test_the_terminal_is_asked_and_no_does_not(self):
+        self.assertEqual(self.answer(b"n\n"), 4)
+        self.assertIsNone(self.get("prod"))
+
+    def answer(self, text):
+        """Runs the pipeline on a terminal and answers its question. Returns the exit status."""
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.environ["SLIPWAY_AGENT"] = f"unix:{self.road.socket}"
+            os.execv(program("slipway"), ["slipway", "run", "--repo", self.repository])
+        shown, deadline = b"", time.monotonic() + harness.PATIENCE_SECONDS
+        is_answered = False
+        while time.monotonic() < deadline:
+            if select.select([fd], [], [], 1)[0]:
+                try:
+                    got = os.read(fd, 65536)
+                except OSError:
+                    break
+                if not got:
+                    break
+                shown += got
+            if not is_answered and b"[y/N]" in shown:
+                self.assertIn(b"Greet", shown, "the whole change is shown before the question")
+                os.write(fd, text)
+                is_answered = True
+        os.close(fd)
+        self.assertTrue(is_answered, shown.decode(errors="replace"))
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    # ---- what goes wrong ---------------------------------------------------------------------------
+
+    def test_a_failing_test_deploys_nothing(self):
+        path = os.path.join(self.repository, "test.sh")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        harness.commit(self.repository, {"test.sh": text + "\nexit 3\n"}, "Break the tests")
+        result = self.run_pipeline("--yes", check=1)
+        self.assertIn("status 3", result.stderr)
+        self.assertIsNone(self.get("staging"))
+        self.assertEqual([a for a, _ in self.calls()], ["build", "test"])
+
+    def test_a_version_that_never_gets_healthy_leaves_the_old_one(self):
+        self.run_pipeline("--yes")
+        with open(os.path.join(self.repository, "deploy/service.json"), encoding="utf-8") as f:
+            template = json.load(f)
+        template["health"] = {"path": "/nowhere", "deadlineSeconds": 1}
+        harness.commit(self.repository, {"deploy/service.json": json.dumps(template)}, "Ask for the wrong path",
+                       1700000200)
+        result = self.run_pipeline("--yes", check=1)
+        self.assertIn("404", result.stderr + result.stdout)
+        self.assertIn("Hello", self.get("staging"))
+        self.assertEqual(self.calls()[-1], ("deploy-staging", "failed"))
+
+    def test_a_version_that_dies_at_once_says_its_last_words(self):
+        self.run_pipeline("--yes")
+        harness.commit(self.repository, {"greeter.c": '#include <stdio.h>\nint main(void)\n{\n    '
+                                                      'fputs("cannot read the database\\n", stderr);\n    return 9;\n}\n',
+                                         "test.sh": '#!/bin/sh\nmkdir -p build/junit\necho "<testsuite><testcase name=\'a\'/>'
+                                                    '</testsuite>" > build/junit/a.xml\n'}, "Break it", 1700000300)
+        result = self.run_pipeline("--yes", check=1)
+        self.assertIn("cannot read the database", result.stderr + result.stdout)
+        self.assertIn("Hello", self.get("staging"))
+
+    def test_a_wrong_slipway_json_names_every_mistake_and_starts_nothing(self):
+        harness.commit(self.repository, {"slipway.json": '{\n  "build": {"comand": ["./build.sh"]},\n  "name": 7\n}\n'},
+                       "Slip")
+        result = self.run_pipeline("--yes", check=1)
+        shown = result.stderr + result.stdout
+        self.assertRegex(shown, r"line 2: /build/comand: unknown member; did you mean .command.")
+        self.assertRegex(shown, r"line 3: /name")
+        self.assertEqual(self.calls(), [("build", "failed")])
+
+    def test_a_commit_that_is_not_there(self):
+        result = self.slipway(self.road, "call", "build", "--git", f"file://{self.repository}", "--commit", "0" * 40,
+                              check=1)
+        self.assertIn("0" * 12, result.stderr + result.stdout)
+
+    def test_an_engine_that_is_down(self):
+        self.run_pipeline("--yes", "--to", "package", "--run", "r")
+        self.engine.terminate()
+        self.engine.wait(harness.PATIENCE_SECONDS)
+        result = self.slipway(self.road, "call", "deploy-staging", "--run", "r", check=1)
+        self.assertIn(self.engine_socket, result.stderr + result.stdout)
+
+    def test_a_rollback_without_anything_before_is_refused(self):
+        result = self.slipway(self.road, "call", "rollback-prod", check=4)
+        self.assertRegex(result.stderr + result.stdout, re.compile("no .*(release|before)", re.I))
+
+    def test_cancel_in_the_middle_of_a_deploy_leaves_the_old_one(self):
+        self.run_pipeline("--yes")
+        with open(os.path.join(self.repository, "deploy/service.json"), encoding="utf-8") as f:
+            template = json.load(f)
+        template["health"] = {"path": "/nowhere", "deadlineSeconds": 60}
+        commit = harness.commit(self.repository, {"deploy/service.json": json.dumps(template)}, "Never healthy",
+                                1700000200)
+        self.run_pipeline("--yes", "--to", "package", "--run", "r")
+        connection = self.road.connect()
+        call = connection.request("calls/start", {"action": "deploy-prod", "idempotencyKey": "d", "run": "r",
+                                                  "attach": True, "approval": {"by": "somebody"}})["call"]
+        while "instances" not in json.dumps(connection.next_event()):
+            pass
+        connection.request("calls/cancel", {"call": call})
+        result = connection.events_of(call)[-1][1]["result"]
+        self.assertEqual((result["status"], result["survivors"]), ("cancelled", 0))
+        wait_for(lambda: "Hello" in (self.get("prod") or ""), "the old one serves")
+        changes = self.slipway(self.road, "changes", "--env", "prod", "--repo", self.repository, check=0).stdout
+        self.assertIn(self.first[:7], changes)
+        self.assertIn(commit[:7], changes)
+
+    def test_a_push_to_a_bare_repository_starts_the_pipeline(self):
+        bare = os.path.join(self.directory, "greeter.git")
+        git(self.directory, "init", "-q", "--bare", bare)
+        hook = os.path.join(bare, "hooks/post-receive")
+        with open(hook, "w", encoding="utf-8") as f:
+            f.write(f"#!/bin/sh\nunset GIT_DIR GIT_QUARANTINE_PATH\nwhile read -r old new ref; do\n"
+                    f"SLIPWAY_AGENT=unix:{self.road.socket} {program('slipway')} run --repo {bare} --commit $new "
+                    f"--ref $ref --yes || exit\ndone\n")
+        os.chmod(hook, 0o755)
+        git(self.repository, "push", "-q", bare, "HEAD:main")
+        self.assertIn("Hello", self.get("prod"))
+
+
+if __name__ == "__main__":
+    harness.main()
