@@ -75,8 +75,10 @@ static int tear_down(void **state)
     Scene *scene = *state;
 
     (void)forward_port_close(scene->port);
-    (void)fd_close(scene->listeners[0]);
-    (void)fd_close(scene->listeners[1]);
+    for (size_t i = 0; i < 2; i++) {
+        forward_forget(scene->forward, &scene->targets[i]);
+        (void)fd_close(scene->listeners[i]);
+    }
     *state = scene->place;
     free(scene);
     return place_tear_down(state);
