@@ -115,9 +115,25 @@ static bool is_url(const char *text)
 /* ---- finding ----------------------------------------------------------------------------------
  */
 
+/* A bare repository has no working tree to differ. */
+static bool has_changes(const char *repository)
+{
+    char *is_bare = git(
+        (const char *const[]){"git", "-C", repository, "rev-parse", "--is-bare-repository", NULL});
+    char *changes =
+        is_bare && strcmp(is_bare, "false") == 0
+            ? git((const char *const[]){"git", "-C", repository, "status", "--porcelain", NULL})
+            : NULL;
+    bool is_changed = changes && *changes;
+
+    free(is_bare);
+    free(changes);
+    return is_changed;
+}
+
 static int find_local(Session *s, const char *path, const char *name, SourceCommit *c)
 {
-    char *wanted = NULL, *about = NULL, *changes, *space;
+    char *wanted = NULL, *about = NULL, *space;
 
     c->repository = realpath(path, NULL);
     if (!c->repository) {
@@ -141,9 +157,7 @@ static int find_local(Session *s, const char *path, const char *name, SourceComm
         c->subject = strdup(space + 1);
     }
     free(about);
-    changes = git((const char *const[]){"git", "-C", c->repository, "status", "--porcelain", NULL});
-    c->is_dirty = changes && *changes;
-    free(changes);
+    c->is_dirty = has_changes(c->repository);
     return EXIT_DONE;
 }
 

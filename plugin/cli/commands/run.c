@@ -29,7 +29,7 @@ static const Option options[] = {
     {"commit", OPTION_TEXT, "C", NULL, "the commit (default: what --ref names)"},
     {"ref", OPTION_TEXT, "R", NULL, "the branch or tag (default: HEAD)"},
     {"run", OPTION_TEXT, "ID", NULL,
-     "the run's name (default: a new one); the same name again goes on where it was"},
+     "the run's name (default: the time and the commit); the same name again goes on where it was"},
     {"to", OPTION_TEXT, "ACTION", NULL, "stop after this action"},
     {"staging", OPTION_TEXT, "E", NULL, "the environment to try in (default: staging)"},
     {"prod", OPTION_TEXT, "E", NULL, "the environment to release to (default: prod)"},
@@ -215,7 +215,6 @@ static int prepare(Pipeline *p)
 static int choose_run(Pipeline *p)
 {
     const char *given = options_text(p->session->options, "run", NULL);
-    char random[SESSION_ID_SIZE];
     struct tm tm;
     time_t now = time(NULL);
 
@@ -226,10 +225,9 @@ static int choose_run(Pipeline *p)
         (void)snprintf(p->run, sizeof(p->run), "%s", given);
         return EXIT_DONE;
     }
-    session_random_id(random);
     (void)gmtime_r(&now, &tm);
-    (void)snprintf(p->run, sizeof(p->run), "%04d%02d%02d-%02d%02d%02d-%.6s", tm.tm_year + 1900,
-                   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, random);
+    (void)snprintf(p->run, sizeof(p->run), "%04d%02d%02d-%02d%02d%02d-%.10s", tm.tm_year + 1900,
+                   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, p->source.commit);
     return EXIT_DONE;
 }
 
@@ -295,8 +293,13 @@ static int run_stage(Pipeline *p, size_t index)
 {
     Stage *stage = &p->stages[index];
     SlipwayJson *params = stage_params(p, index);
-    int r = follow_start(p->session, params, stage->action, &stage->followed);
+    Output *output = &p->session->output;
+    bool was_quiet = output->is_quiet;
+    int r;
 
+    output->is_quiet |= index == STAGE_CHANGES; /* its text is shown beside the question */
+    r = follow_start(p->session, params, stage->action, &stage->followed);
+    output->is_quiet = was_quiet;
     (void)slipway_json_unref(params);
     if (stage->followed.result) {
         const SlipwayJson *result = stage->followed.result;
@@ -451,8 +454,8 @@ static int run(Session *s)
 
     p.started_at = wall_clock();
     p.approver = options_text(s->options, "approver", user_name());
-    r = choose_run(&p);
-    r = r == EXIT_DONE ? prepare(&p) : r;
+    r = prepare(&p);
+    r = r == EXIT_DONE ? choose_run(&p) : r;
     if (r != EXIT_DONE) {
         return r;
     }
