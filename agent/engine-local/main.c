@@ -14,14 +14,13 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #define KEEPER_NAME "slipway-keeper"
 #define LISTEN_PREFIX "unix:"
 /* Two for each connection that is carried, and some for all else. */
 #define FILES_WANTED (2 * ENGINE_CONNECTIONS_MAX + 1024)
-
-enum { EXIT_USAGE = 2 };
 
 static const char *arg_listen;
 static const char *arg_state;
@@ -226,23 +225,25 @@ static int run(Error *err)
 int main(int argc, char **argv)
 {
     _cleanup_error_ Error err = {0};
+    int r;
 
     log_open("slipway-engine-local");
     if (parse_arguments(argv + 1, &err) < 0) {
         log_error("%s; see slipway-engine-local --help", error_text(&err));
-        return EXIT_USAGE;
+        return EX_USAGE;
     }
     if (arg_wants_help) {
         print_help();
-        return EXIT_SUCCESS;
+        return EX_OK;
     }
     if (arg_wants_version) {
         (void)printf("slipway-engine-local " SLIPWAY_VERSION "\n");
-        return EXIT_SUCCESS;
+        return EX_OK;
     }
-    if (run(&err) < 0) {
+    r = run(&err);
+    if (r < 0) {
         log_error("%s", error_text(&err));
-        return EXIT_FAILURE;
+        return r == -EBUSY ? EX_TEMPFAIL : EX_UNAVAILABLE;
     }
-    return EXIT_SUCCESS;
+    return EX_OK;
 }

@@ -714,12 +714,13 @@ class Restarting(EngineCase):
         self.assertEqual(self.engine.process.wait(harness.PATIENCE_SECONDS), 0)
 
     def test_one_engine_for_each_state_directory(self):
-        for arguments, sentence in (
-                (["--listen", f"unix:{self.directory}/b.sock", "--state", self.engine.state], "another engine has"),
-                (["--listen", f"unix:{self.engine.socket}", "--state", self.directory + "/b"], "another engine listens")):
+        for arguments, status, sentence in (
+                (["--listen", f"unix:{self.directory}/b.sock", "--state", self.engine.state], 75, "another engine has"),
+                (["--listen", f"unix:{self.engine.socket}", "--state", self.directory + "/b"], 69,
+                 "another engine listens")):
             result = subprocess.run([harness.program("slipway-engine-local"), *arguments], capture_output=True,
                                     text=True, timeout=harness.PATIENCE_SECONDS, check=False)
-            self.assertEqual(result.returncode, 1)
+            self.assertEqual(result.returncode, status)
             self.assertIn(sentence, result.stderr)
         self.assertEqual(self.engine.ask("GET", "/v1/health")[0], 200)
 
@@ -741,12 +742,12 @@ class CommandLine(harness.Case):
                 (["--stat", "x"], "there is no option '--stat'"), (["x"], "there is no option 'x'"),
                 (["--help=x"], "takes no value")):
             result = self.run_engine(*arguments)
-            self.assertEqual((result.returncode, result.stdout), (2, ""), arguments)
+            self.assertEqual((result.returncode, result.stdout), (64, ""), arguments)
             self.assertIn(sentence, result.stderr)
 
     def test_a_path_that_is_too_long(self):
         result = self.run_engine("--listen", "unix:/" + "x" * 200, "--state", self.directory + "/s")
-        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.returncode, 69)
         self.assertIn("longer than 107 bytes", result.stderr)
 
 
