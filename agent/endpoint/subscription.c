@@ -87,15 +87,24 @@ static void on_ready(CallFollower *follower, void *userdata)
     }
 }
 
+int subscriptions_check_room(const Subscriptions *s, Error *err)
+{
+    if (s->n < SUBSCRIPTIONS_MAX) {
+        return 0;
+    }
+    return error_set(err, -EBUSY, "this connection follows %d calls already; detach from one",
+                     SUBSCRIPTIONS_MAX);
+}
+
 int subscriptions_add(Subscriptions *s, Call *call, uint64_t after, Error *err)
 {
     Subscription *one;
     int r;
 
     subscriptions_remove(s, call_id(call));
-    if (s->n >= SUBSCRIPTIONS_MAX) {
-        return error_set(err, -EBUSY, "this connection follows %d calls already; detach from one",
-                         SUBSCRIPTIONS_MAX);
+    r = subscriptions_check_room(s, err);
+    if (r < 0) {
+        return r;
     }
     one = calloc(1, sizeof(*one));
     if (!one) {

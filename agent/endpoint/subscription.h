@@ -26,8 +26,11 @@ typedef struct Subscriptions {
 void subscriptions_init(Subscriptions *s, void (*woken)(void *userdata), void *userdata);
 void subscriptions_done(Subscriptions *s);
 
-/* Follows `call` after that event; one that is followed already goes on from there. -EBUSY: there
- * are SUBSCRIPTIONS_MAX. */
+/* -EBUSY: SUBSCRIPTIONS_MAX calls are followed already. */
+int subscriptions_check_room(const Subscriptions *s, Error *err) _must_check_;
+
+/* Follows `call` after that event; one that is followed already goes on from there. -EBUSY as
+ * subscriptions_check_room. */
 int subscriptions_add(Subscriptions *s, Call *call, uint64_t after, Error *err) _must_check_;
 
 /* Nothing where it is not followed. */

@@ -29,7 +29,7 @@ In lines that are sent, $pad(N) is N letters and $deep(N) an array within N - 1 
 An object with the member "...": "..." may have more members, an array that ends with "..." more elements.
 
 A Markdown file is played, too: its section "A session to paste" is one fenced block whose lines with a method and an id
-are sent and whose other lines of JSON are expected, with … for what differs each time.
+are sent and whose other lines of JSON are expected, with … for what differs each time (alone: for whole lines).
 
 Every result is also checked against its method's schema.
 """
@@ -380,6 +380,8 @@ def read_markdown(text):
     for number, line in enumerate(block.split("\n"), text[:text.index(block)].count("\n") + 1):
         if line.startswith("{") and '"method"' in line and '"id"' in line:
             yield number, "C: " + line
+        elif line == "…":
+            yield number, "..."
         elif line.startswith("{"):
             line = line.replace('"…":"…"', '"...":"..."').replace('"…"]', '"..."]').replace('"…"', '"<any>"')
             yield number, "A: " + re.sub(r":…", ':"<any>"', line).replace("…", "<...>")

@@ -62,15 +62,23 @@ int method_calls_start(Request *request, Error *err)
         .grace_ms = milliseconds(params, "graceSeconds"),
         .is_terminal = json_get_bool(params, "terminal", false),
     };
-    bool is_existing = false;
+    bool is_existing = false, is_attached = json_get_bool(params, "attach", false);
     Call *call;
-    int r = calls_start(session->endpoint->calls, &wanted, &call, &is_existing, err);
+    int r = 0;
 
+    /* Better not started at all than started and not followed. */
+    if (is_attached) {
+        r = subscriptions_check_room(&session->subscriptions, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    r = calls_start(session->endpoint->calls, &wanted, &call, &is_existing, err);
     if (r == -EINVAL) {
         return point_into_parameters(r, err);
     }
     /* The events are read later, so they come after the answer. */
-    if (r == 0 && json_get_bool(params, "attach", false)) {
+    if (r == 0 && is_attached) {
         r = subscriptions_add(&session->subscriptions, call, 0, err);
     }
     return r < 0 ? r : answer(request, call, is_existing, err);

@@ -47,6 +47,7 @@ struct Calls {
     TAILQ_HEAD(, Call) all;
     unsigned n;
     int fail_next;
+    const char *fail_text;
     char last_input[256];
 };
 
@@ -99,9 +100,15 @@ Call *fake_calls_add(Calls *calls, const char *id)
     return call;
 }
 
-void fake_calls_fail_next(Calls *calls, int r)
+void fake_calls_fail_next_with(Calls *calls, int r, const char *text)
 {
     calls->fail_next = r;
+    calls->fail_text = text;
+}
+
+void fake_calls_fail_next(Calls *calls, int r)
+{
+    fake_calls_fail_next_with(calls, r, "made to fail");
 }
 
 const char *fake_calls_last_input(const Calls *calls)
@@ -114,7 +121,7 @@ static int maybe_fail(Calls *calls, Error *err)
     int r = calls->fail_next;
 
     calls->fail_next = 0;
-    return r < 0 ? error_set(err, r, "made to fail") : 0;
+    return r < 0 ? error_set(err, r, "%s", calls->fail_text) : 0;
 }
 
 static void wake_followers(Call *call)

@@ -11,6 +11,7 @@ Call *fake_calls_add(Calls *calls, const char *id);
 
 /* The next function with an Error fails like this, once. */
 void fake_calls_fail_next(Calls *calls, int r);
+void fake_calls_fail_next_with(Calls *calls, int r, const char *text);
 
 /* What calls_write_input was given last. */
 const char *fake_calls_last_input(const Calls *calls);

@@ -242,6 +242,35 @@ static void an_answer_beyond_the_longest_line_is_an_error(void **state)
     free(text);
 }
 
+static void what_cannot_be_followed_is_not_started(void **state)
+{
+    Talk *t = *state;
+
+    talk_initialize(t);
+    for (int i = 0; i < SUBSCRIPTIONS_MAX; i++) {
+        char id[16];
+
+        (void)snprintf(id, sizeof(id), "x%d", i);
+        assert_int_equal(
+            subscriptions_add(&t->session->subscriptions, fake_calls_add(t->calls, id), 0, NULL),
+            0);
+    }
+    talk_say(t,
+             REQUEST("calls/start", "{\"action\":\"a\",\"idempotencyKey\":\"k\",\"attach\":true}"));
+    expect_code(t, MESSAGE_BUSY);
+    assert_null(calls_find(t->calls, "c1024"));
+}
+
+static void mistakes_in_parameters_point_to_where_they_were_sent(void **state)
+{
+    Talk *t = *state;
+
+    talk_initialize(t);
+    fake_calls_fail_next_with(t->calls, -EINVAL, "/size: must be integer\n(top): \"x\" is missing");
+    talk_say(t, REQUEST("calls/start", "{\"action\":\"a\",\"idempotencyKey\":\"k\"}"));
+    expect(t, "\"/parameters/size: must be integer\\n/parameters: \\\"x\\\" is missing\"");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -258,6 +287,8 @@ int main(void)
         TEST(artifacts_are_read_in_the_order_that_clients_scan_for),
         TEST(an_answer_or_a_notification_is_not_answered_as_a_request),
         TEST(problems_degrade_the_health),
+        TEST(what_cannot_be_followed_is_not_started),
+        TEST(mistakes_in_parameters_point_to_where_they_were_sent),
         TEST(an_answer_beyond_the_longest_line_is_an_error),
     };
 
