@@ -410,9 +410,10 @@ static int append_files(const Lists *lists, Buffer *text)
     if (lists->n_files == 0) {
         return 0;
     }
-    r = buffer_append_format(text, "\n%lld %s changed, %lld lines added, %lld removed:\n",
+    r = buffer_append_format(text, "\n%lld %s changed, %lld %s added, %lld removed:\n",
                              (long long)lists->n_files, plural(lists->n_files, "file", "files"),
-                             (long long)lists->added, (long long)lists->removed);
+                             (long long)lists->added, plural(lists->added, "line", "lines"),
+                             (long long)lists->removed);
     for (size_t i = 0; r == 0 && i < shown; i++) {
         const Json *file = json_at(lists->files, i);
 
