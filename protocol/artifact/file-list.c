@@ -390,8 +390,8 @@ int file_list_match(int root_fd, const char *const *patterns, size_t n_patterns,
                     Error *err)
 {
     _cleanup_free_ Pattern *parsed = calloc(n_patterns + 1, sizeof(*parsed));
-    _cleanup_(file_list_done) FileList list = {.limit = ret->limit,
-                                               .may_match_nothing = ret->may_match_nothing};
+    _cleanup_(file_list_done)
+        FileList list = {.limit = ret->limit, .may_match_nothing = ret->may_match_nothing};
     Walk walk = {.patterns = parsed, .n_patterns = n_patterns, .list = &list, .err = err};
     int r;
 

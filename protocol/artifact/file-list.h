@@ -17,7 +17,7 @@ typedef struct FileList {
     char **names; /* relative to the root; regular files, symbolic links and empty directories */
     size_t count;
     size_t allocated;
-    size_t limit; /* set before: no more names than this; 0 means FILE_LIST_MAX */
+    size_t limit;           /* set before: no more names than this; 0 means FILE_LIST_MAX */
     bool may_match_nothing; /* set before: a pattern that matches nothing is no mistake */
 } FileList;
 

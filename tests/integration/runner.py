@@ -36,6 +36,8 @@ class RunnerCase(harness.Case):
         for name in ("calls", "inputs", "cache", "releases", "runs/r1/workspace"):
             os.makedirs(os.path.join(self.state, name))
         self.count = 0
+        with open(os.path.join(self.directory, ".gitconfig"), "w", encoding="utf-8") as f:
+            f.write("[core]\n\tfsync = none\n")  # nobody pulls the plug here
 
     def environment_of(self, others=None):
         return {"PATH": os.environ["PATH"], "HOME": self.directory, "LANG": "C.UTF-8", "CI": "true",

@@ -149,6 +149,16 @@ static void test_mistakes(void **state)
     expect_failure(SCRATCH_FD, PATTERNS("!"), -EINVAL, "names nothing");
 }
 
+static void test_may_match_nothing(void **state)
+{
+    static const char *const patterns[] = {"a", "gone/**"};
+    _cleanup_(file_list_done) FileList list = {.may_match_nothing = true};
+
+    scratch_write_text(SCRATCH_FD, "a", "");
+    assert_int_equal(file_list_match(SCRATCH_FD, patterns, 2, &list, NULL), 0);
+    assert_int_equal(list.count, 1);
+}
+
 static void test_limit(void **state)
 {
     static const char *const all[] = {"**"};
@@ -194,8 +204,9 @@ static void test_unreadable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_patterns), scratch_test(test_trees), scratch_test(test_mistakes),
-        scratch_test(test_limit),        scratch_test(test_depth), scratch_test(test_unreadable),
+        cmocka_unit_test(test_patterns),      scratch_test(test_trees), scratch_test(test_mistakes),
+        scratch_test(test_may_match_nothing), scratch_test(test_limit), scratch_test(test_depth),
+        scratch_test(test_unreadable),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,22 @@
 
 #include <stdio.h>
 
+/* The scratch place, and git as if nobody had configured it; it need not wait for the disk. */
+_unused_ static int repository_setup(void **state)
+{
+    char path[100];
+    int r = scratch_setup(state);
+
+    if (r == 0) {
+        scratch_write_text(SCRATCH_FD, "gitconfig", "[core]\n\tfsync = none\n");
+        (void)snprintf(path, sizeof(path), "%s/gitconfig", SCRATCH_PATH);
+        r = setenv("GIT_CONFIG_GLOBAL", path, 1) | setenv("GIT_CONFIG_NOSYSTEM", "1", 1);
+    }
+    return r;
+}
+
+#define repository_test(f) cmocka_unit_test_setup_teardown(f, repository_setup, scratch_teardown)
+
 /* Runs git in a directory of the scratch place; what it prints is the caller's. */
 _unused_ static char *repository_git(void **state, const char *name, const char *const *arguments)
 {
@@ -23,7 +39,7 @@ _unused_ static char *repository_git(void **state, const char *name, const char 
     }
     (void)snprintf(directory, sizeof(directory), "%s/%s", SCRATCH_PATH, name);
     assert_int_equal(environment_set(&env, "PATH", getenv("PATH")), 0);
-    assert_int_equal(environment_set(&env, "HOME", "/nonexistent"), 0);
+    assert_int_equal(environment_set(&env, "GIT_CONFIG_GLOBAL", getenv("GIT_CONFIG_GLOBAL")), 0);
     assert_int_equal(environment_set(&env, "GIT_CONFIG_NOSYSTEM", "1"), 0);
     assert_int_equal(environment_set(&env, "GIT_AUTHOR_NAME", "Test"), 0);
     assert_int_equal(environment_set(&env, "GIT_AUTHOR_EMAIL", "test@localhost"), 0);

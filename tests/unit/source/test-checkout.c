@@ -188,9 +188,9 @@ static void test_missing_submodule(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_fresh),      scratch_test(test_incremental),
-        scratch_test(test_damaged),    scratch_test(test_no_hooks),
-        scratch_test(test_submodules), scratch_test(test_missing_submodule),
+        repository_test(test_fresh),      repository_test(test_incremental),
+        repository_test(test_damaged),    repository_test(test_no_hooks),
+        repository_test(test_submodules), repository_test(test_missing_submodule),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

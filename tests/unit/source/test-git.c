@@ -132,7 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),    cmocka_unit_test(test_commits),
         cmocka_unit_test(test_urls),     cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_settings), scratch_test(test_failures),
+        cmocka_unit_test(test_settings), repository_test(test_failures),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -260,17 +260,17 @@ static void test_repack(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_fetch_by_ref),
-        scratch_test(test_no_network_for_what_is_here),
-        scratch_test(test_incremental),
-        scratch_test(test_fetch_without_ref),
-        scratch_test(test_ref_that_is_no_help),
-        scratch_test(test_branches_in_each_others_way),
-        scratch_test(test_failures),
-        scratch_test(test_lock),
-        scratch_test(test_half_made),
-        scratch_test(test_sha256),
-        scratch_test(test_repack),
+        repository_test(test_fetch_by_ref),
+        repository_test(test_no_network_for_what_is_here),
+        repository_test(test_incremental),
+        repository_test(test_fetch_without_ref),
+        repository_test(test_ref_that_is_no_help),
+        repository_test(test_branches_in_each_others_way),
+        repository_test(test_failures),
+        repository_test(test_lock),
+        repository_test(test_half_made),
+        repository_test(test_sha256),
+        repository_test(test_repack),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

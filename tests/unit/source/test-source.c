@@ -343,12 +343,12 @@ static void test_no_workspace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request),  cmocka_unit_test(test_request_mistakes),
-        scratch_test(test_git),          scratch_test(test_git_clean),
-        scratch_test(test_another_boot), scratch_test(test_half),
-        scratch_test(test_input),        scratch_test(test_input_mistakes),
-        scratch_test(test_nothing),      scratch_test(test_brought_by_others),
-        scratch_test(test_no_workspace),
+        cmocka_unit_test(test_request),     cmocka_unit_test(test_request_mistakes),
+        repository_test(test_git),          repository_test(test_git_clean),
+        repository_test(test_another_boot), repository_test(test_half),
+        repository_test(test_input),        repository_test(test_input_mistakes),
+        repository_test(test_nothing),      repository_test(test_brought_by_others),
+        repository_test(test_no_workspace),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

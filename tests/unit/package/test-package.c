@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/package/package.h"
+
+#include "agent/package/oci-read.h"
+#include "tests/unit/scratch.h"
+
+#include <errno.h>
+
+#define COMMIT "0123456789abcdef0123456789abcdef01234567"
+
+static int build(void **state, const char *recipe_text, const char *version, const char *to,
+                 Release *ret, Error *err)
+{
+    _cleanup_json_ Json *recipe = NULL;
+    _cleanup_fd_ int to_fd = -1;
+    PackageRequest request = {.workspace_fd = SCRATCH_FD,
+                              .name = "greeter",
+                              .version = version,
+                              .commit = COMMIT,
+                              .repository = "https://git.example/greeter.git",
+                              .committed_at = 1700000000};
+
+    assert_int_equal(json_parse(recipe_text, strlen(recipe_text), &recipe, NULL), 0);
+    request.recipe = recipe;
+    assert_int_equal(mkdirat(SCRATCH_FD, to, 0755), 0);
+    to_fd = openat(SCRATCH_FD, to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return package_build(&request, to_fd, ret, err);
+}
+
+static void expect_built(void **state, const char *recipe, const char *version, const char *to,
+                         Release *ret)
+{
+    _cleanup_error_ Error err = {0};
+
+    if (build(state, recipe, version, to, ret, &err) < 0) {
+        fail_msg("%s", error_text(&err));
+    }
+}
+
+static void test_conventions(void **state)
+{
+    _cleanup_release_ Release release = {0}, back = {0};
+    _cleanup_oci_image_ OciImage image = OCI_IMAGE_INIT;
+    _cleanup_fd_ int fd = -1;
+    const Json *config;
+
+    scratch_write(SCRATCH_FD, "dist/greeter", "#!/bin/sh\n", 10, 0755);
+    scratch_write_text(SCRATCH_FD, "deploy/service.json", "{\"id\": \"${name}\"}");
+    expect_built(state, "{}", "v1", "p", &release);
+    fd = openat(SCRATCH_FD, "p", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(release_read(fd, &back, NULL), 0);
+    assert_string_equal(back.digest, release.digest);
+    assert_string_equal(back.template, "deploy/service.json");
+    assert_string_equal(back.commit, COMMIT);
+    assert_int_equal(back.committed_at, 1700000000);
+    scratch_expect_text(SCRATCH_FD, "p/deploy/service.json", "{\"id\": \"${name}\"}");
+    assert_int_equal(oci_image_open(fd, RELEASE_IMAGE, release.digest, &image, NULL), 0);
+    config = json_get(image.config_json, "config");
+    assert_string_equal(json_as_string(json_pointer(config, "/Entrypoint/0")), "/app/greeter");
+    assert_string_equal(json_get_string(config, "WorkingDir"), "/app");
+    assert_int_equal(oci_image_unpack(&image, SCRATCH_FD, "root", NULL), 0);
+    scratch_expect_text(SCRATCH_FD, "root/app/greeter", "#!/bin/sh\n");
+}
+
+static void test_no_entrypoint(void **state)
+{
+    _cleanup_release_ Release release = {0};
+    _cleanup_oci_image_ OciImage image = OCI_IMAGE_INIT;
+
+    scratch_write_text(SCRATCH_FD, "dist/index.html", "x");
+    expect_built(state, "{}", "v1", "p", &release);
+    assert_null(release.template);
+    assert_int_equal(oci_image_open(SCRATCH_FD, "p/oci", NULL, &image, NULL), 0);
+    assert_null(json_pointer(image.config_json, "/config/Entrypoint"));
+}
+
+/* Where and under which name the commit was found is no part of the image. */
+static void test_digest(void **state)
+{
+    _cleanup_release_ Release first = {0}, second = {0}, third = {0};
+
+    scratch_write(SCRATCH_FD, "dist/greeter", "#!/bin/sh\n", 10, 0755);
+    expect_built(state, "{}", "v1", "p1", &first);
+    expect_built(state, "{}", "v2", "p2", &second);
+    assert_string_equal(first.digest, second.digest);
+    assert_string_equal(second.version, "v2");
+    expect_built(state, "{\"package\":{\"env\":{\"A\":\"1\"}}}", "v1", "p3", &third);
+    assert_string_not_equal(first.digest, third.digest);
+}
+
+static void expect_mistake(void **state, const char *recipe, const char *mistake)
+{
+    _cleanup_error_ Error err = {0};
+    Release release = {0};
+
+    assert_true(build(state, recipe, "v1", "p", &release, &err) < 0);
+    assert_null(release.digest);
+    if (!strstr(error_text(&err), mistake)) {
+        fail_msg("'%s' is not in: %s", mistake, error_text(&err));
+    }
+    assert_int_equal(file_remove_tree(SCRATCH_FD, "p", NULL), 0);
+}
+
+static void test_mistakes(void **state)
+{
+    expect_mistake(state, "{}", "nothing to package: there is no dist/");
+    scratch_write_text(SCRATCH_FD, "dist/a", "x");
+    scratch_write_text(SCRATCH_FD, "bad.json", "{\n\"a\": }");
+    scratch_write_text(SCRATCH_FD, "release.json", "{}");
+    scratch_write_text(SCRATCH_FD, "oci/t.json", "{}");
+    expect_mistake(state, "{\"deploy\":{\"template\":\"gone.json\"}}",
+                   "deploy template 'gone.json'");
+    expect_mistake(state, "{\"deploy\":{\"template\":\"bad.json\"}}",
+                   "deploy template 'bad.json': line 2");
+    expect_mistake(state, "{\"deploy\":{\"template\":\"./release.json\"}}", "cannot be called");
+    expect_mistake(state, "{\"deploy\":{\"template\":\"oci/t.json\"}}", "cannot be called");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        scratch_test(test_conventions),
+        scratch_test(test_no_entrypoint),
+        scratch_test(test_digest),
+        scratch_test(test_mistakes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
