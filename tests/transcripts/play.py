@@ -21,7 +21,7 @@ first comment is its title.
     as: UID              connections that are not there yet are made as this user; skipped unless root plays
     shell: COMMAND       is run by the player
     signal: TERM         the agent gets this signal
-    exit: N              the agent ends with this status
+    exit: N              the agent ends with this status (at the end of each case, after a SIGTERM, with 0)
 
 In lines that are sent, $pad(N) is N letters and $deep(N) an array within N - 1 arrays. In what is expected, the strings
 <string>, <integer>, <number>, <boolean>, <object>, <array>, <time> and <any> stand for any such value, any other
@@ -356,6 +356,12 @@ class Case:
         if code != int(text):
             raise Mismatch(f"the agent ended with {code}")
 
+    def finish(self):
+        """Every case ends with a clean end of the agent; under a sanitizer that says that nothing leaked."""
+        if self.agent.process and self.agent.process.poll() is None:
+            self.agent.process.terminate()
+            self.exit("0")
+
     def end(self):
         for process in [self.agent.process, *self.children]:
             if process and process.poll() is None:
@@ -450,6 +456,7 @@ def play(lines, transport):
         try:
             for index, (number, line) in enumerate(lines):
                 play_line(case, line, file_lines(lines, index))
+            case.finish()
             return None
         except Skip as e:
             return e
