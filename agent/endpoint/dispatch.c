@@ -96,6 +96,8 @@ MessageErrorCode dispatch_code_of(int r)
         {-EINVAL, MESSAGE_INVALID_PARAMS},
         {-ENOENT, MESSAGE_NOT_FOUND},
         {-EBUSY, MESSAGE_BUSY},
+        {-EMFILE, MESSAGE_BUSY},
+        {-ENFILE, MESSAGE_BUSY},
         {-EEXIST, MESSAGE_CONFLICT},
         {-EILSEQ, MESSAGE_CONFLICT},
         {-EBADMSG, MESSAGE_CONFLICT},

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -106,6 +107,12 @@ class Options(AgentCase):
 
 
 class Sockets(AgentCase):
+    def test_it_may_open_more_than_it_inherited(self):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        process = self.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard)))
+        self.wait_until_it_listens(process)
+        self.assertEqual(resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[0], min(hard, 65536))
+
     def test_two_addresses_besides_its_own(self):
         paths = [os.path.join(self.directory, name) for name in ("a.sock", "b.sock")]
         process = self.start(*[f"--listen=unix:{path}" for path in paths])

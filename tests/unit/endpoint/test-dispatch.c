@@ -108,6 +108,7 @@ static void what_the_rooms_below_say_has_a_code(void **state)
     } rows[] = {{-EINVAL, MESSAGE_INVALID_PARAMS},
                 {-ENOENT, MESSAGE_NOT_FOUND},
                 {-EBUSY, MESSAGE_BUSY},
+                {-EMFILE, MESSAGE_BUSY},
                 {-EEXIST, MESSAGE_CONFLICT},
                 {-EILSEQ, MESSAGE_CONFLICT},
                 {-EFBIG, MESSAGE_TOO_LARGE},
