@@ -3,6 +3,7 @@
 
 #include "agent/calls/call.h"
 #include "agent/calls/cleanup.h"
+#include "agent/calls/store/audit-log.h"
 #include "agent/calls/store/inputs.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
@@ -506,4 +507,10 @@ int calls_write_input(Calls *calls, const char *input, int64_t offset, const voi
                       bool is_last, const char *sha256, int64_t *ret_size, Error *err)
 {
     return inputs_write(calls->inputs_fd, input, offset, data, n, is_last, sha256, ret_size, err);
+}
+
+int calls_read_audit(Calls *calls, int64_t offset, void *data, size_t n, size_t *ret_n,
+                     int64_t *ret_size, Json **ret_head, Error *err)
+{
+    return audit_log_read(calls->state_fd, offset, data, n, ret_n, ret_size, ret_head, err);
 }

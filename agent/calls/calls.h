@@ -136,3 +136,10 @@ CallFollower *call_follower_free(CallFollower *follower);
  * the input is complete and another; -EFBIG: beyond maxInputBytes; storage errors. */
 int calls_write_input(Calls *calls, const char *input, int64_t offset, const void *data, size_t n,
                       bool is_last, const char *sha256, int64_t *ret_size, Error *err) _must_check_;
+
+/* The host's audit log, which its runners write: up to `n` bytes from `offset`. *ret_n is how many
+ * there were, *ret_size how many the log has by now (0: there is none), *ret_head what is kept
+ * beside it about its end (`seq`, `sha256`; NULL: nothing; the caller's). -EILSEQ: the offset is
+ * beyond its end. */
+int calls_read_audit(Calls *calls, int64_t offset, void *data, size_t n, size_t *ret_n,
+                     int64_t *ret_size, Json **ret_head, Error *err) _must_check_;

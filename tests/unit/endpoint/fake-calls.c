@@ -400,6 +400,21 @@ int calls_write_input(Calls *calls, const char *input, int64_t offset, const voi
     return r;
 }
 
+int calls_read_audit(Calls *calls, int64_t offset, void *data, size_t n, size_t *ret_n,
+                     int64_t *ret_size, Json **ret_head, Error *err)
+{
+    static const char log[] = "{\"seq\":1}\n";
+    int r = maybe_fail(calls, err);
+
+    if (r == 0) {
+        *ret_size = (int64_t)strlen(log);
+        *ret_n = MIN(n, strlen(log) - (size_t)offset);
+        memcpy(data, log + offset, *ret_n);
+        *ret_head = offset > 0 ? json_new_object() : NULL;
+    }
+    return r;
+}
+
 int action_config_load_schemas(const ActionConfig *action, Json **ret_parameters,
                                Json **ret_outputs, Error *err)
 {

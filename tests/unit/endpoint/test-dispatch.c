@@ -47,7 +47,7 @@ static void every_method_has_a_schema_for_both_ways(void **state)
 {
     _cleanup_json_ Json *names = dispatch_list_methods();
 
-    assert_int_equal(json_length(names), 14);
+    assert_int_equal(json_length(names), 15);
     for (size_t i = 0; i < json_length(names); i++) {
         _cleanup_free_ char *name = strdup(json_as_string(json_at(names, i)));
         _cleanup_json_ Json *schema = NULL;
@@ -153,6 +153,20 @@ static void inputs_are_decoded_and_checked(void **state)
     talk_say(t, REQUEST("inputs/write",
                         "{\"input\":\"i\",\"offset\":0,\"base64\":\"\",\"isLast\":true}"));
     expect(t, "/sha256: is needed");
+}
+
+static void the_audit_log_is_handed_on(void **state)
+{
+    Talk *t = *state;
+
+    talk_initialize(t);
+    talk_say(t, REQUEST("audit/read", "{\"offset\":0,\"length\":3}"));
+    expect(t, "\"result\":{\"offset\":0,\"base64\":\"eyJz\",\"isLast\":false,\"size\":10}");
+    talk_say(t, REQUEST("audit/read", "{\"offset\":9,\"length\":262144}"));
+    expect(t, "\"base64\":\"Cg==\",\"isLast\":true,\"size\":10,\"head\":{}}");
+    fake_calls_fail_next(t->calls, -EILSEQ);
+    talk_say(t, REQUEST("audit/read", "{\"offset\":11,\"length\":1}"));
+    expect_code(t, MESSAGE_CONFLICT);
 }
 
 /* The announced maximum is accepted, one byte more is not. */
@@ -284,6 +298,7 @@ int main(void)
         TEST(what_the_rooms_below_say_has_a_code),
         TEST(a_result_that_is_not_there_yet_is_a_conflict),
         TEST(inputs_are_decoded_and_checked),
+        TEST(the_audit_log_is_handed_on),
         TEST(the_chunk_limit_is_exact),
         TEST(artifacts_are_read_in_the_order_that_clients_scan_for),
         TEST(an_answer_or_a_notification_is_not_answered_as_a_request),
