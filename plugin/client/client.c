@@ -239,7 +239,7 @@ static int take_answer(SlipwayClient *client, const Message *m)
         if (!give_chunk(client, request, m->result)) {
             client_request_fail(client, request, SLIPWAY_ERROR_DISCONNECTED,
                                 "a piece that is none");
-            return client_fail(client, -EPROTO, "an answer to artifacts/read that holds no piece");
+            return client_fail(client, -EPROTO, "an answer that holds no piece");
         }
     } else {
         r = client_follow_answered(client, request, m->result);

@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* An artifact into a file. Several pieces are asked for at once, so that the way to the agent is
- * never idle; they are written and digested in order, whatever order they come in.
+/* An artifact, or the audit log, into a file. Several pieces are asked for at once, so that the way
+ * to the agent is never idle; they are written and digested in order, whatever order they come in.
  *
  * C → A: artifacts/read 0, artifacts/read 256K, … (DOWNLOAD_WINDOW of them)
  * A → C: a piece                                    → write, digest, ask for the next one
  * the last one: size and digest right → fsync, rename; wrong → remove, and once more from the start
- * if some of it was there from another time */
+ * if some of it was there from another time
+ *
+ * The log has no digest that could be announced, since it grows, but a chain of its own:
+ *
+ * C → A: audit/read 0                               its size and head by now
+ * C → A: audit/read …                               from a piece before the end of the copy that is
+ *                                                   there (or from the start) up to that size
+ * the last one: as it was where the two overlap, and one chain → fsync, rename */
 #include "plugin/client/client.h"
 
 #include "protocol/artifact/digest.h"
 #include "protocol/base/fd.h"
+#include "protocol/evidence/chain.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,9 +41,18 @@ typedef struct DownloadSlot {
     bool is_early;
 } DownloadSlot;
 
+/* What is fetched, and when it is right. */
+typedef struct DownloadKind {
+    const char *method;
+    bool may_grow; /* meanwhile: what `isLast` says is of another moment */
+    int (*conclude)(Download *d,
+                    Error *err); /* 1: it is in its place. 0: once more from the start */
+} DownloadKind;
+
 struct Download {
+    const DownloadKind *kind;
     SlipwayClient *client;
-    char *artifact;
+    char *artifact; /* NULL: the audit log */
     char *path;
     char *part;
     char sha256[DIGEST_HEX_SIZE];
@@ -49,7 +66,12 @@ struct Download {
     unsigned first; /* slot of the piece at `written` */
     unsigned n_asked;
     bool is_resumed;
-    bool is_over; /* the outcome was told; kept until the last answer came */
+    int copy_fd;       /* log: an earlier copy, or -1 */
+    int64_t copy_size; /* log: of its whole lines */
+    int64_t overlap;   /* log: from here on its bytes are fetched again */
+    ChainHead head;    /* log: what the host says of its end */
+    bool is_evidence;  /* log: the part file is to be looked at */
+    bool is_over;      /* the outcome was told; kept until the last answer came */
     SlipwayProgressCallback progress;
     SlipwayDoneCallback done;
     void *userdata;
@@ -64,6 +86,7 @@ static Download *download_free(Download *d)
         buffer_done(&d->slots[i].early);
     }
     d->fd = fd_close(d->fd);
+    d->copy_fd = fd_close(d->copy_fd);
     (void)digest_free(d->digest);
     free(d->artifact);
     free(d->path);
@@ -83,6 +106,9 @@ static void finish(Download *d, int code, const char *text)
     }
     d->is_over = true;
     d->fd = fd_close(d->fd);
+    if (code && !d->artifact && !d->is_evidence) {
+        (void)unlink(d->part);
+    }
     if (code) {
         (void)client_fail(d->client, -EIO, "%s", text);
     }
@@ -93,7 +119,8 @@ static void finish(Download *d, int code, const char *text)
 
 static void finish_error(Download *d, int code, Error *err)
 {
-    (void)error_wrap(err, "fetching '%s' into '%s'", d->artifact, d->path);
+    (void)error_wrap(err, d->artifact ? "fetching '%s' into '%s'" : "fetching %s into '%s'",
+                     d->artifact ? d->artifact : "the audit log", d->path);
     finish(d, code, error_text(err));
     error_done(err);
 }
@@ -164,8 +191,15 @@ static int open_part(Download *d, bool from_start, Error *err)
     return 0;
 }
 
-/* 1: all is right and in its place. 0: once more from the start. */
-static int conclude(Download *d, Error *err)
+static int put_in_place(Download *d, Error *err)
+{
+    if (fsync(d->fd) < 0 || rename(d->part, d->path) < 0) {
+        return error_set_errno(err, -errno, "putting '%s' in its place", d->path);
+    }
+    return 1;
+}
+
+static int conclude_artifact(Download *d, Error *err)
 {
     char sha256[DIGEST_HEX_SIZE];
     int r = digest_finish(d->digest, sha256);
@@ -184,10 +218,7 @@ static int conclude(Download *d, Error *err)
                          "thrown away",
                          sha256, d->sha256);
     }
-    if (fsync(d->fd) < 0 || rename(d->part, d->path) < 0) {
-        return error_set_errno(err, -errno, "putting '%s' in its place", d->path);
-    }
-    return 1;
+    return put_in_place(d, err);
 }
 
 static void go_on(Download *d)
@@ -196,9 +227,9 @@ static void go_on(Download *d)
     int r = 0;
 
     if (!d->is_over && d->written == d->size) {
-        r = conclude(d, &err);
+        r = d->kind->conclude(d, &err);
         if (r < 0) {
-            finish_error(d, SLIPWAY_ERROR_LOCAL, &err);
+            finish_error(d, r == -EUCLEAN ? SLIPWAY_ERROR_CONFLICT : SLIPWAY_ERROR_LOCAL, &err);
         } else if (r > 0) {
             finish(d, 0, NULL);
         }
@@ -222,7 +253,7 @@ static int write_piece(Download *d, const char *data, size_t n, Error *err)
     if (r < 0) {
         return error_set_errno(err, r, "writing '%s'", d->part);
     }
-    r = digest_update(d->digest, data, n);
+    r = d->digest ? digest_update(d->digest, data, n) : 0;
     if (r < 0) {
         return error_set_errno(err, r, "digest");
     }
@@ -258,7 +289,7 @@ static bool fits(Download *d, const DownloadSlot *slot, int64_t offset, size_t n
                  Error *err)
 {
     if (offset != slot->offset || (int64_t)n != slot->length ||
-        is_last != (offset + (int64_t)n == d->size)) {
+        (!d->kind->may_grow && is_last != (offset + (int64_t)n == d->size))) {
         (void)error_set(err, -EPROTO,
                         "the agent sent %zu bytes at %lld%s where %lld at %lld were asked for, of "
                         "%lld in all",
@@ -332,7 +363,7 @@ static int ask(Download *d, DownloadSlot *slot)
 
     r = r == 0 ? json_set_int(params, "offset", slot->offset) : r;
     r = r == 0 ? json_set_int(params, "length", slot->length) : r;
-    r = r == 0 ? client_send(d->client, "artifacts/read", params, on_read_failed, slot, &request)
+    r = r == 0 ? client_send(d->client, d->kind->method, params, on_read_failed, slot, &request)
                : r;
     if (r < 0) {
         return r;
@@ -359,39 +390,249 @@ static int read_description(Download *d, const SlipwayJson *artifact)
     return d->artifact ? 0 : -ENOMEM;
 }
 
-_public_ int slipway_artifact_download(SlipwayClient *client, const SlipwayJson *artifact,
-                                       const char *path, SlipwayProgressCallback progress,
-                                       SlipwayDoneCallback done, void *userdata)
+static int download_new(SlipwayClient *client, const DownloadKind *kind, const char *path,
+                        Download **ret)
 {
     _cleanup_(download_freep) Download *d = calloc(1, sizeof(*d));
-    _cleanup_error_ Error err = {0};
-    int r;
 
     if (!d) {
         return -ENOMEM;
     }
+    d->kind = kind;
     d->client = client;
-    d->fd = -1;
-    d->progress = progress;
-    d->done = done;
-    d->userdata = userdata;
+    d->fd = d->copy_fd = -1;
     d->piece = client_piece_size(client);
     for (size_t i = 0; i < DOWNLOAD_WINDOW; i++) {
         d->slots[i].download = d;
-    }
-    r = read_description(d, artifact);
-    if (r < 0) {
-        return r;
     }
     d->path = strdup(path);
     if (!d->path || asprintf(&d->part, "%s.part", path) < 0) {
         d->part = NULL;
         return -ENOMEM;
     }
+    *ret = TAKE_PTR(d);
+    return 0;
+}
+
+static const DownloadKind artifact_kind = {
+    .method = "artifacts/read",
+    .conclude = conclude_artifact,
+};
+
+_public_ int slipway_artifact_download(SlipwayClient *client, const SlipwayJson *artifact,
+                                       const char *path, SlipwayProgressCallback progress,
+                                       SlipwayDoneCallback done, void *userdata)
+{
+    _cleanup_(download_freep) Download *d = NULL;
+    _cleanup_error_ Error err = {0};
+    int r = download_new(client, &artifact_kind, path, &d);
+
+    r = r == 0 ? read_description(d, artifact) : r;
+    if (r < 0) {
+        return r;
+    }
     r = open_part(d, false, &err);
     if (r < 0) {
         return client_fail(client, r, "%s", error_text(&err));
     }
+    d->progress = progress;
+    d->done = done;
+    d->userdata = userdata;
     go_on(TAKE_PTR(d));
+    return 0;
+}
+
+/* ---- the audit log ----------------------------------------------------------------------------
+ */
+
+/* Where the last whole line ends, in a file of `size` bytes; -EBADMSG: nowhere near its end. */
+static int find_whole_end(int fd, int64_t size, int64_t *ret, Error *err)
+{
+    int64_t start = MAX(size - (int64_t)CHAIN_RECORD_MAX, 0);
+    _cleanup_free_ char *tail = malloc(CHAIN_RECORD_MAX);
+    const char *feed;
+    ssize_t n;
+
+    if (!tail) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    n = fd_pread_full(fd, tail, (size_t)(size - start), start);
+    if (n < 0) {
+        return error_set_errno(err, (int)n, "reading its end");
+    }
+    feed = memrchr(tail, '\n', (size_t)n);
+    if (!feed && start > 0) {
+        return error_set(err, -EBADMSG, "it is no audit log");
+    }
+    *ret = feed ? start + (feed - tail) + 1 : 0;
+    return 0;
+}
+
+/* Both have these bytes from `overlap` on; a chain that goes on from them has all before them. */
+static int compare_with_copy(const Download *d, Error *err)
+{
+    int64_t n = d->copy_size - d->overlap;
+    _cleanup_free_ char *old = malloc((size_t)n + 1), *new = malloc((size_t)n + 1);
+
+    if (!old || !new) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    if (fd_pread_full(d->copy_fd, old, (size_t)n, d->overlap) != n ||
+        fd_pread_full(d->fd, new, (size_t)n, d->overlap) != n) {
+        return error_set(err, -EIO, "cannot compare with what is there");
+    }
+    if (memcmp(old, new, (size_t)n) != 0) {
+        return error_set(err, -EUCLEAN,
+                         "what is there is no beginning of the agent's log: it is of another log, "
+                         "or one of the two was changed since");
+    }
+    return 0;
+}
+
+/* What came of a wrong log is kept as it is: somebody will want to look at it. */
+static int conclude_log(Download *d, Error *err)
+{
+    ChainHead head;
+    bool is_torn = false;
+    int64_t end = d->size;
+    int r = compare_with_copy(d, err);
+
+    if (r < 0) {
+        return r;
+    }
+    if (lseek(d->fd, 0, SEEK_SET) < 0) {
+        return error_set_errno(err, -errno, "'%s'", d->part);
+    }
+    r = chain_check(d->fd, &d->head, d->head.seq > 0, NULL, NULL, &head, &is_torn, err);
+    if (r == -EBADMSG) {
+        d->is_evidence = true;
+        (void)error_wrap(err, "the log, kept as '%s', is not as it was written", d->part);
+        return -EUCLEAN;
+    }
+    /* The record at the end is being written, or was when the host crashed: it is none yet. */
+    r = r == 0 && is_torn ? find_whole_end(d->fd, d->size, &end, err) : r;
+    if (r == 0 && end < d->size && ftruncate(d->fd, end) < 0) {
+        r = error_set_errno(err, -errno, "'%s'", d->part);
+    }
+    return r < 0 ? r : put_in_place(d, err);
+}
+
+static int copy_bytes(int from, int to, int64_t n)
+{
+    char chunk[65536];
+
+    for (int64_t at = 0; at < n;) {
+        ssize_t got = fd_pread_full(from, chunk, (size_t)MIN((int64_t)sizeof(chunk), n - at), at);
+        int r = got > 0 ? fd_write_all(to, chunk, (size_t)got) : got < 0 ? (int)got : -EIO;
+
+        if (r < 0) {
+            return r;
+        }
+        at += got;
+    }
+    return 0;
+}
+
+/* The copy that is there, if any, up to its last piece, becomes the beginning of the part file. */
+static int open_log_part(Download *d, Error *err)
+{
+    struct stat st = {0};
+    int r = 0;
+
+    d->copy_fd = open(d->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if ((d->copy_fd < 0 && errno != ENOENT) || (d->copy_fd >= 0 && fstat(d->copy_fd, &st) < 0)) {
+        return error_set_errno(err, -errno, "'%s'", d->path);
+    }
+    if (d->copy_fd >= 0 && !S_ISREG(st.st_mode)) {
+        return error_set(err, -EINVAL, "'%s' is not a regular file", d->path);
+    }
+    r = d->copy_fd >= 0 ? find_whole_end(d->copy_fd, st.st_size, &d->copy_size, err) : 0;
+    if (r < 0) {
+        return error_wrap(err, "'%s'", d->path);
+    }
+    d->overlap = MAX(d->copy_size - d->piece, 0);
+    d->fd = open(d->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+    r = d->fd < 0 ? -errno : copy_bytes(d->copy_fd, d->fd, d->overlap);
+    if (r < 0) {
+        return error_set_errno(err, r, "'%s'", d->part);
+    }
+    d->written = d->asked = d->overlap;
+    return 0;
+}
+
+static int read_log_state(Download *d, const SlipwayJson *result, Error *err)
+{
+    const char *sha256 = slipway_json_get_string(result, "/head/sha256", "");
+    int64_t seq = slipway_json_get_int(result, "/head/seq", 0);
+
+    d->size = slipway_json_get_int(result, "/size", -1);
+    if (d->size < 0 || d->size > DOWNLOAD_SIZE_MAX) {
+        return error_set(err, -EPROTO, "the agent does not say how long it is");
+    }
+    if (seq > 0 && strlen(sha256) == DIGEST_HEX_SIZE - 1) {
+        d->head.seq = (uint64_t)seq;
+        memcpy(d->head.sha256, sha256, DIGEST_HEX_SIZE);
+    }
+    if (d->size < d->copy_size) {
+        return error_set(err, -EUCLEAN,
+                         "the agent's log has %lld bytes, what is there of it %lld: records were "
+                         "taken away from its end",
+                         (long long)d->size, (long long)d->copy_size);
+    }
+    return 0;
+}
+
+static void on_log_state(SlipwayClient *client, const SlipwayJson *result,
+                         const SlipwayError *error, void *userdata)
+{
+    Download *d = userdata;
+    _cleanup_error_ Error err = {0};
+    int r =
+        error ? error_set(&err, -EREMOTEIO, "%s", error->message) : read_log_state(d, result, &err);
+
+    if (r < 0) {
+        finish_error(d,
+                     error           ? error->code
+                     : r == -EUCLEAN ? SLIPWAY_ERROR_CONFLICT
+                                     : SLIPWAY_ERROR_INTERNAL,
+                     &err);
+    }
+    go_on(d);
+}
+
+static const DownloadKind log_kind = {
+    .method = "audit/read",
+    .may_grow = true,
+    .conclude = conclude_log,
+};
+
+_public_ int slipway_audit_download(SlipwayClient *client, const char *path,
+                                    SlipwayProgressCallback progress, SlipwayDoneCallback done,
+                                    void *userdata)
+{
+    _cleanup_(download_freep) Download *d = NULL;
+    _cleanup_json_ Json *params = json_new_object();
+    _cleanup_error_ Error err = {0};
+    ClientRequest *request;
+    int r = params ? json_set_int(params, "offset", 0) : -ENOMEM;
+
+    r = r == 0 ? json_set_int(params, "length", 1) : r;
+    r = r == 0 ? download_new(client, &log_kind, path, &d) : r;
+    if (r < 0) {
+        return r;
+    }
+    r = open_log_part(d, &err);
+    if (r < 0) {
+        return client_fail(client, r, "%s", error_text(&err));
+    }
+    d->progress = progress;
+    d->done = done;
+    d->userdata = userdata;
+    r = client_send(client, d->kind->method, params, on_log_state, d, &request);
+    if (r < 0) {
+        (void)unlink(d->part);
+        return r;
+    }
+    (void)TAKE_PTR(d);
     return 0;
 }

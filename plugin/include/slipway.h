@@ -296,8 +296,8 @@ int slipway_archive_unpack(const char *path, const char *directory, char **ret_e
 int slipway_archive_pack(const char *directory, const char *path, char **ret_error);
 
 /* ---- evidence ----------------------------------------------------------------------------------
- * What a deploy is decided on: protocol/evidence/README.md. None of it needs an agent. *ret_error
- * (may be NULL) gets a sentence to free(). */
+ * What a deploy is decided on: protocol/evidence/README.md. Only slipway_audit_download needs an
+ * agent. *ret_error (may be NULL) gets a sentence to free(). */
 
 /* Makes an Ed25519 key: the private one in the new file `path` (mode 0600), the public one in
  * `path`.pub, both PEM. *ret_id (may be NULL) gets the key's id, to free(). -EEXIST: there is one.
@@ -328,6 +328,17 @@ typedef int (*SlipwayAuditCallback)(const SlipwayJson *record, void *userdata);
  * names the record that was edited, removed, moved, or where it was cut off. */
 int slipway_audit_check(const char *path, const SlipwayJson *heads, SlipwayAuditCallback callback,
                         void *userdata, SlipwayJson **ret_head, char **ret_error);
+
+/* Fetches the agent's audit log into the file `path`, and checks that it is one chain up to the end
+ * that the host states. A copy that is there already is gone on with: what is new is fetched and
+ * put to it, after its end was found to be the same in the agent's log. It is written as
+ * `path.part` and renamed, whole records only. `progress` may be NULL. Errors that come later, at
+ * `done`: SLIPWAY_ERROR_CONFLICT: the log is not as it was written (the sentence names the record;
+ * what came is kept as `path.part`), or the copy is no beginning of it. -ENOTCONN, -ENOMEM, … at
+ * once. */
+int slipway_audit_download(SlipwayClient *client, const char *path,
+                           SlipwayProgressCallback progress, SlipwayDoneCallback done,
+                           void *userdata);
 
 /* SHA-256 as 64 hexadecimal digits, to free(). NULL when memory is out. */
 char *slipway_sha256(const void *data, size_t len);

@@ -367,6 +367,11 @@ static int check_expected(const Checking *c, Error *err)
 static int check_end(const Checking *c, Error *err)
 {
     for (size_t i = 0; i < c->n_expected; i++) {
+        if (c->expected[i].seq == c->head.seq + 1) {
+            return error_set(err, -EBADMSG,
+                             "record %" PRIu64 " is missing: the log was cut off before it",
+                             c->head.seq + 1);
+        }
         if (c->expected[i].seq > c->head.seq) {
             return error_set(err, -EBADMSG,
                              "records %" PRIu64 " to %" PRIu64
