@@ -87,6 +87,7 @@ Json *json_new_array(void) _must_check_;
 Json *json_new_string(const char *text) _must_check_;
 Json *json_new_string_n(const char *text, size_t n) _must_check_;
 Json *json_new_int(int64_t value) _must_check_;
+Json *json_new_number(double value) _must_check_; /* NULL also for what JSON cannot say */
 Json *json_new_bool(bool value) _must_check_;
 int json_set_take(Json *object, const char *name, Json *value) _must_check_;
 int json_set_null(Json *object, const char *name) _must_check_;

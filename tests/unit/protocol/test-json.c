@@ -660,9 +660,32 @@ static void references_are_counted(void **state)
     assert_null(json_ref(NULL));
 }
 
+static void numbers_are_written_as_short_as_they_can_be(void **state)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } rows[] = {{0.1, "0.1"},
+                {1.234, "1.234"},
+                {0, "0"},
+                {-2.5e-7, "-2.5e-07"},
+                {1.0 / 3, "0.33333333333333331"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_json_ Json *value = json_new_number(rows[i].value);
+        _cleanup_buffer_ Buffer text = {0};
+
+        assert_int_equal(json_format(value, &text), 0);
+        assert_string_equal(text.data, rows[i].text);
+    }
+    assert_null(json_new_number(1.0 / 0.0));
+    assert_null(json_new_number(0.0 / 0.0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_written_as_short_as_they_can_be),
         cmocka_unit_test(takes_json_and_writes_it_again),
         cmocka_unit_test(refuses_everything_else_with_the_place),
         cmocka_unit_test(refuses_nul_bytes),
