@@ -41,14 +41,18 @@ static bool is_latin1_name(const char *name, size_t n)
 }
 
 /* <?xml version="1.0" encoding="ISO-8859-1"?> */
-static bool declares_latin1(const char *data, size_t n)
+static bool declares_latin1(const char *data)
 {
-    const char *end = memmem(data, n, "?>", 2);
-    const char *name = end ? memmem(data, (size_t)(end - data), "encoding", 8) : NULL;
+    const char *end, *name;
     char quote;
     size_t len = 0;
 
-    if (!name || n < 5 || memcmp(data, "<?xml", 5) != 0) {
+    if (!text_has_prefix(data, "<?xml")) {
+        return false;
+    }
+    end = strstr(data, "?>");
+    name = end ? strstr(data, "encoding") : NULL;
+    if (!name || name > end) {
         return false;
     }
     name += 8;
@@ -68,7 +72,7 @@ static bool declares_latin1(const char *data, size_t n)
 
 static int begin(JunitText *text)
 {
-    const unsigned char *data = (const unsigned char *)text->pending.data;
+    const unsigned char *data = (const unsigned char *)buffer_text(&text->pending);
     size_t n = text->pending.len;
 
     if (n >= 2 && ((data[0] == 0xff && data[1] == 0xfe) || (data[0] == 0xfe && data[1] == 0xff) ||
@@ -78,7 +82,7 @@ static int begin(JunitText *text)
     if (n >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0) {
         buffer_consume(&text->pending, 3);
     }
-    text->is_latin1 = declares_latin1(buffer_text(&text->pending), text->pending.len);
+    text->is_latin1 = declares_latin1(buffer_text(&text->pending));
     text->is_begun = true;
     return 0;
 }
