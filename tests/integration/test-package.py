@@ -144,7 +144,9 @@ class Package(runner.RunnerCase):
             self.skipTest("faketime is not installed")
         source = self.origin(FILES)
         first = self.succeed("package", source)
-        second = self.succeed("package", source, run="r2", wrapper=("faketime", "2031-05-05 05:05:05"))
+        # faketime preloads itself, before the sanitizer of a build that has one.
+        second = self.succeed("package", source, run="r2", wrapper=("faketime", "2031-05-05 05:05:05"),
+                              environment={"ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"})
         self.assertEqual(first.artifacts["package"]["sha256"], second.artifacts["package"]["sha256"])
 
     def test_another_commit_gives_another_digest(self):
