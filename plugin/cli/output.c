@@ -251,14 +251,15 @@ const char *output_size(uint64_t bytes, char *text)
     double value = (double)bytes;
     int unit = -1;
 
-    while (value >= 1000 && unit < 3) {
+    /* The limits are those of rounding: 999,999 bytes are "1.0 MB", not "1000 kB". */
+    while (value >= (unit < 0 ? 1000 : 999.5) && unit < 3) {
         value /= 1000;
         unit++;
     }
     if (unit < 0) {
         (void)snprintf(text, OUTPUT_TEXT_SIZE, "%llu B", (unsigned long long)bytes);
     } else {
-        (void)snprintf(text, OUTPUT_TEXT_SIZE, value < 10 ? "%.1f %s" : "%.0f %s", value,
+        (void)snprintf(text, OUTPUT_TEXT_SIZE, value < 9.95 ? "%.1f %s" : "%.0f %s", value,
                        units[unit]);
     }
     return text;

@@ -144,26 +144,25 @@ static int take_signals(Session *s)
 int session_step(Session *s)
 {
     struct pollfd wait[2];
-    int r;
+    int r = 0;
 
     output_flush(&s->output);
     if (s->output.is_broken) {
         output_say(&s->output, "slipway: nobody reads the output any more");
         return EXIT_ACTION_FAILED;
     }
-    /* First wait, then process: what a callback brought is looked at by the caller before the next
-     * wait, which might otherwise be for nothing. */
+    /* First wait, then process: what a callback found out then ends the caller's loop, instead of
+     * waiting for whatever comes after it. */
     wait[0] = (struct pollfd){.fd = slipway_client_get_fd(s->client),
                               .events = slipway_client_get_events(s->client)};
     wait[1] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
     if (poll(wait, 2, slipway_client_get_timeout_ms(s->client)) > 0 && (wait[1].revents & POLLIN)) {
         r = take_signals(s);
-        if (r != 0) {
-            return r;
-        }
     }
-    r = slipway_client_process(s->client);
-    if (r < 0) {
+    if (r != 0) {
+        return r;
+    }
+    if (slipway_client_process(s->client) < 0) {
         output_say(&s->output, "slipway: %s", slipway_client_get_error(s->client));
         return EXIT_UNREACHABLE;
     }
@@ -197,28 +196,63 @@ int session_fail(Session *s, const SlipwayError *error, const char *about)
 
         (void)slipway_json_set_int(line, "/code", error->code);
         (void)slipway_json_set_string(line, "/message", error->message);
-        (void)slipway_json_set(line, "/data", error->data);
+        if (error->data) {
+            (void)slipway_json_set(line, "/data", error->data);
+        }
         session_print_json(s, "error", line);
         (void)slipway_json_unref(line);
     }
-    output_say(&s->output, "%sslipway: %s: %s%s", output_style(&s->output, true, STYLE_BAD), about,
-               error->message, output_plain(&s->output, true));
+    /* That the connection is gone ends each request, but is said once: by session_step. */
+    if (error->code != SLIPWAY_ERROR_DISCONNECTED || slipway_client_get_fd(s->client) >= 0) {
+        output_say(&s->output, "%sslipway: %s: %s%s", output_style(&s->output, true, STYLE_BAD),
+                   about, error->message, output_plain(&s->output, true));
+    }
     return code_of(error->code);
+}
+
+typedef struct Asked {
+    Session *session;
+    const char *method;
+    bool is_answered;
+    int code;
+    SlipwayJson *result;
+} Asked;
+
+static void on_answer(SlipwayClient *client, const SlipwayJson *result, const SlipwayError *error,
+                      void *userdata)
+{
+    Asked *asked = userdata;
+
+    asked->is_answered = true;
+    if (error) {
+        asked->code = session_fail(asked->session, error, asked->method);
+    } else {
+        asked->result = slipway_json_ref(result);
+    }
 }
 
 int session_request(Session *s, const char *method, const SlipwayJson *params, SlipwayJson **ret)
 {
-    SlipwayError error = {0};
-    int r = slipway_client_request_wait(s->client, method, params, -1, ret, &error.code);
+    Asked asked = {.session = s, .method = method};
+    int r = slipway_client_request(s->client, method, params, on_answer, &asked);
 
-    if (r == 0) {
-        return EXIT_DONE;
+    if (r < 0) {
+        output_say(&s->output, "slipway: %s: %s", method, slipway_client_get_error(s->client));
+        return r == -ENOTCONN ? EXIT_UNREACHABLE : EXIT_ACTION_FAILED;
     }
-    if (r != -EREMOTEIO) {
-        error.code = r == -ENOTCONN ? SLIPWAY_ERROR_DISCONNECTED : SLIPWAY_ERROR_LOCAL;
+    /* Nothing but the answer, or the end of the connection, ends this: signals are not armed. */
+    while (!asked.is_answered && session_step(s) == 0) {
     }
-    error.message = slipway_client_get_error(s->client);
-    return session_fail(s, &error, method);
+    if (!asked.is_answered) { /* nobody reads the output: nor would the answer be */
+        s->client = slipway_client_free(s->client);
+        return EXIT_ACTION_FAILED;
+    }
+    if (asked.code == EXIT_DONE && ret) {
+        *ret = asked.result;
+    } else {
+        (void)slipway_json_unref(asked.result);
+    }
+    return asked.code;
 }
 
 int session_usage(Session *s, const char *format, ...)
@@ -231,11 +265,9 @@ int session_usage(Session *s, const char *format, ...)
         text = NULL;
     }
     va_end(arguments);
-    output_say(&s->output, "slipway: %s%s%s", text ? text : "out of memory",
-               s->options->command ? "\nSee slipway --help and slipway COMMAND --help, here "
-                                     "COMMAND is "
-                                   : "\nSee slipway --help",
-               s->options->command ? s->options->command->name : "");
+    output_say(&s->output, "slipway: %s\nSee slipway %s%s--help", text ? text : "out of memory",
+               s->options->command ? s->options->command->name : "",
+               s->options->command ? " " : "");
     free(text);
     return EXIT_USAGE;
 }

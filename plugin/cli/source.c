@@ -278,6 +278,9 @@ int source_send(Session *s, const char *path, const char *input)
     if (S_ISREG(st.st_mode)) {
         return send_file(s, path, input);
     }
+    if (!S_ISDIR(st.st_mode)) {
+        return session_usage(s, "'%s' is neither a directory nor an archive", path);
+    }
     if (asprintf(&directory, "%s/slipway-XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0) {
         return EXIT_ACTION_FAILED;
     }

@@ -363,9 +363,12 @@ static int read_in(SlipwayClient *client)
         if (n < 0 && errno == EAGAIN) {
             return 0;
         }
-        if (n <= 0) {
-            return client_fail(client, n < 0 ? -errno : -ENOTCONN, "%s",
-                               n < 0 ? strerror(errno) : "the agent hung up");
+        /* A reset is a hang-up with something of ours unread. */
+        if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+            return client_fail(client, -ENOTCONN, "the agent hung up");
+        }
+        if (n < 0) {
+            return client_fail(client, -errno, "%s", strerror(errno));
         }
         r = ndjson_reader_feed(&client->reader, chunk, (size_t)n);
         r = r == 0 ? take_lines(client) : r;
