@@ -198,16 +198,25 @@ static void on_cancelled(SlipwayClient *client, const SlipwayJson *result,
     }
 }
 
+static void cancel(Follow *f)
+{
+    Session *s = f->session;
+
+    if (slipway_call_cancel(s->client, f->call, on_cancelled, s) < 0) {
+        output_say(&s->output, "slipway: %s", slipway_client_get_error(s->client));
+    }
+}
+
 static void on_interrupt(Session *s, void *userdata)
 {
     Follow *f = userdata;
 
     log_view_end_line(&f->view);
     output_say(&s->output, "slipway: cancelling %s; once more leaves at once", f->label);
-    if (!f->call) {
+    if (f->call) {
+        cancel(f);
+    } else {
         f->wants_cancel = true;
-    } else if (slipway_call_cancel(s->client, f->call, on_cancelled, s) < 0) {
-        output_say(&s->output, "slipway: %s", slipway_client_get_error(s->client));
     }
 }
 
@@ -244,7 +253,7 @@ static void on_started(SlipwayClient *client, const SlipwayJson *result, const S
     }
     say_waiting(f, result);
     if (f->wants_cancel) {
-        on_interrupt(f->session, f);
+        cancel(f);
     }
 }
 

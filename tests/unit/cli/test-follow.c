@@ -235,6 +235,8 @@ static void test_interrupt_early(void **state)
     cli_connect(f, "--color", "never");
     assert_int_equal(start(f, &result), EXIT_CANCELLED);
     assert_non_null(result.result);
+    cli_expect_error(f, "slipway: cancelling build; once more leaves at once\n"
+                        "build was cancelled in 1.0 s\n");
     follow_result_done(&result);
 }
 
