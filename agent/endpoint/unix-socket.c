@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,11 @@
 
 /* As many as the kernel allows; a burst of clients waits here while the loop is busy. */
 #define LISTEN_BACKLOG SOMAXCONN
+
+/* How long a socket that nobody serves any more may take to be gone, and how often that is believed
+ * of one that hangs up. */
+#define ORPHAN_MS 500
+#define ORPHAN_TRIES 4
 
 /* An address, and the directory that has to stay open while it is used. */
 typedef struct Place {
@@ -88,10 +94,27 @@ int unix_socket_connect(const char *path, int *ret_fd, Error *err)
     return 0;
 }
 
-/* Only a socket that refuses is left over; whoever answers (even "try again") is alive. */
+/* Whoever answers, even with "try again", is alive; -ECONNREFUSED: it is left over. But a process
+ * that an agent was starting when it was killed has the agent's sockets for a moment, until it is
+ * executed: it answers nothing, and then it hangs up. */
+static int probe(const Place *place)
+{
+    for (int i = 0; i < ORPHAN_TRIES; i++) {
+        _cleanup_fd_ int fd = connect_place(place);
+        struct pollfd hang_up = {.fd = fd, .events = POLLIN};
+
+        if (fd < 0) {
+            return fd;
+        }
+        if (poll(&hang_up, 1, ORPHAN_MS) <= 0) {
+            break;
+        }
+    }
+    return 0;
+}
+
 static int remove_stale(const Place *place, const char *path, Error *err)
 {
-    _cleanup_fd_ int fd = -1;
     struct stat st;
 
     if (lstat(place->address.sun_path, &st) < 0) {
@@ -100,8 +123,7 @@ static int remove_stale(const Place *place, const char *path, Error *err)
     if (!S_ISSOCK(st.st_mode)) {
         return error_set(err, -EEXIST, "'%s' is there already and is no socket", path);
     }
-    fd = connect_place(place);
-    if (fd != -ECONNREFUSED) {
+    if (probe(place) != -ECONNREFUSED) {
         return error_set(err, -EADDRINUSE, "another process listens on '%s' already", path);
     }
     if (unlink(place->address.sun_path) < 0 && errno != ENOENT) {

@@ -5,10 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char directory[64];
@@ -100,6 +102,25 @@ static void whoever_listens_is_not_pushed_aside(void **state)
     unix_socket_done(&first);
 }
 
+/* Between fork and exec a child of a killed agent has its socket; it goes once somebody asked. */
+static void one_that_nobody_serves_is_waited_for(void **state)
+{
+    UnixSocket first = UNIX_SOCKET_EMPTY, second = UNIX_SOCKET_EMPTY;
+    pid_t pid;
+
+    assert_int_equal(unix_socket_listen(place("o"), 0600, &first, NULL), 0);
+    pid = fork();
+    if (pid == 0) {
+        struct pollfd asked = {.fd = first.fd, .events = POLLIN};
+
+        _exit(poll(&asked, 1, 60000) == 1 ? 0 : 1);
+    }
+    (void)close(first.fd); /* as kill -9 does: the file stays */
+    assert_int_equal(unix_socket_listen(place("o"), 0600, &second, NULL), 0);
+    unix_socket_done(&second);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static void a_file_that_is_no_socket_is_left_alone(void **state)
 {
     UnixSocket s = UNIX_SOCKET_EMPTY;
@@ -184,6 +205,7 @@ int main(void)
         cmocka_unit_test(a_mode_for_all_does_not_depend_on_the_umask),
         cmocka_unit_test(a_left_over_file_is_replaced),
         cmocka_unit_test(whoever_listens_is_not_pushed_aside),
+        cmocka_unit_test(one_that_nobody_serves_is_waited_for),
         cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),
         cmocka_unit_test(a_file_that_another_made_meanwhile_stays),
         cmocka_unit_test(a_path_beyond_sun_path_works),
