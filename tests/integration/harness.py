@@ -250,11 +250,12 @@ class Agent:
         if self.process.poll() is not None:
             raise AssertionError(f"the agent ended with {self.process.returncode}:\n{self.log()}")
         try:
-            s = socket.socket(socket.AF_UNIX)
-            s.connect(self.socket)
-            s.close()
+            # An answer: a shim that is not executed yet has the socket of the agent that was killed.
+            c = Connection.unix(self.socket)
+            c.request("ping")
+            c.close()
             return True
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionError):
             return False
 
     def log(self):

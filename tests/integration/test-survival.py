@@ -71,6 +71,12 @@ class Survival(harness.Case):
         wait_for(lambda: os.path.exists(self.path("step")), "the step runs")
         return call
 
+    def logged(self, agent, call):
+        """Bytes of the log that the journal knows of."""
+        with open(os.path.join(agent.call_directory(call), "journal.ndjson"), encoding="utf-8") as f:
+            records = [json.loads(line) for line in f if line.endswith("\n")]
+        return sum(r["length"] for r in records if r["type"] == "log")
+
     def check_step(self, agent, call):
         """The log is byte for byte what the step wrote, the file says the same, the result is right."""
         connection = agent.connect()
@@ -244,6 +250,7 @@ class Survival(harness.Case):
         with open(self.path("step"), encoding="utf-8") as f:
             step = int(f.read().split()[1])
         shims = harness.shims_of(os.path.join(agent.state, "calls"))
+        wait_for(lambda: self.logged(agent, call) > 1000, "the shim has what the step wrote")
         agent.kill()
         os.kill(shims[0], signal.SIGKILL)
         agent.start()
