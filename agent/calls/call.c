@@ -227,8 +227,10 @@ static void finish(LiveCall *live)
     call_let_go(call);
     call_wake_followers(call);
     calls->wants_schedule = true;
-    calls->wants_cleanup = true;
     calls_request_turn(calls);
+    if (calls->n_all - calls->n_queued - calls->n_running > calls->config->keep_calls) {
+        calls_request_cleanup(calls);
+    }
 }
 
 /* The shim is dead and wrote no status: ends what it left, then writes the end itself. Done in
@@ -300,6 +302,25 @@ static void on_control(uv_poll_t *poll, int status, int events)
     examine(live);
 }
 
+static int say_end(LiveCall *live, Error *err)
+{
+    static const char line[] = "cancel\n";
+    ssize_t n = send(live->control_fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    if (n == (ssize_t)strlen(line) || (n < 0 && errno == EPIPE)) { /* it ends by itself */
+        return 0;
+    }
+    return error_set_errno(err, n < 0 ? -errno : -EIO, "asking call '%s' to end", live->call->id);
+}
+
+int call_ask_to_end(Call *call, Error *err)
+{
+    LiveCall *live = call->live;
+
+    live->wants_to_end = true; /* where there is no connection yet, it is the first thing said */
+    return live->control_fd >= 0 ? say_end(live, err) : 0;
+}
+
 static int watch(LiveCall *live, Error *err)
 {
     int fd, r = call_dir_connect(live->fd, &fd, err);
@@ -321,7 +342,7 @@ static int watch(LiveCall *live, Error *err)
         close_control(live);
         return error_set_errno(err, r, "watching the control socket");
     }
-    return 0;
+    return live->wants_to_end ? say_end(live, err) : 0;
 }
 
 /* The table of README.md. Also the answer to every surprise: whatever happened, the files say what
@@ -366,20 +387,6 @@ int call_adopt(Call *call, Error *err)
     }
     call_set_state(call, CALL_RUNNING);
     look_again(live, 0);
-    return 0;
-}
-
-int call_ask_to_end(Call *call, Error *err)
-{
-    static const char line[] = "cancel\n";
-    LiveCall *live = call->live;
-
-    /* Without a connection it is ending already, or will be looked at again at once. */
-    if (live->control_fd >= 0 && send(live->control_fd, line, strlen(line),
-                                      MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)strlen(line)) {
-        return errno == EPIPE ? 0
-                              : error_set_errno(err, -errno, "asking call '%s' to end", call->id);
-    }
     return 0;
 }
 
@@ -443,10 +450,14 @@ int call_run(Call *call, Error *err)
     _cleanup_(start_done) Start start = {.call_fd = -1, .lock_fd = -1, .control_fd = -1};
     _cleanup_error_ Error problem = {0};
     const ActionConfig *action = agent_config_find_action(calls->config, live->action);
-    int r = prepare(call, &start, err);
+    int r = prepare(call, &start, &problem);
 
+    if (r == -EBADMSG) { /* nobody will mend its spec.json, and others wait */
+        start.lock_fd = fd_close(start.lock_fd);
+        return call_end_queued(call, "failed", error_text(&problem), err);
+    }
     if (r < 0) {
-        return r;
+        return error_set(err, r, "%s", error_text(&problem));
     }
     if (action) {
         r = spawn_shim(&calls->processes,

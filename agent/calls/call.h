@@ -38,7 +38,8 @@ typedef struct LiveCall {
     uv_timer_t timer; /* to look again */
     unsigned n_open;  /* handles that the loop has */
     bool has_timer;
-    bool is_ended; /* no shim any more; its files are being settled */
+    bool is_ended;     /* no shim any more; its files are being settled */
+    bool wants_to_end; /* asked for before there was a connection */
     int sweeps;
     int leftovers;
     Journal journal;
@@ -89,7 +90,6 @@ struct Calls {
     uv_timer_t retry; /* after the disk failed a queued call */
     unsigned n_open;  /* handles that the loop has */
     bool wants_schedule;
-    bool wants_cleanup;
     bool is_closing;
     char *problem; /* what the disk said last; NULL: all is well */
     void (*closed)(void *userdata);
@@ -134,6 +134,9 @@ void follower_wake(CallFollower *follower);
 /* Something is to be done on this turn of the loop, outside of the caller's function. */
 void calls_request_turn(Calls *calls);
 void calls_handle_closed(Calls *calls);
+
+/* Old calls are looked at a moment later. */
+void calls_request_cleanup(Calls *calls);
 
 /* Remembers (NULL: forgets) what the storage said, for `health`. */
 void calls_set_problem(Calls *calls, const Error *problem);

@@ -211,6 +211,7 @@ static int create(Calls *calls, const CallRequest *request, const ActionConfig *
         calls->n_queued--;
         call_let_go(call);
         (void)call_free(call);
+        calls_request_cleanup(calls);
         return storage_error(err, r, "the call cannot be written");
     }
     calls->all[calls->n_all++] = call; /* the newest: ids never go back */

@@ -17,7 +17,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -159,10 +158,9 @@ void calls_schedule(Calls *calls)
             (void)uv_timer_start(&calls->retry, on_retry, STORAGE_RETRY_MS, 0);
             return;
         }
+        calls_set_problem(calls, NULL);
     }
 }
-
-static void on_cleanup(uv_timer_t *timer);
 
 static void on_turn(uv_idle_t *idle)
 {
@@ -172,12 +170,6 @@ static void on_turn(uv_idle_t *idle)
     (void)uv_idle_stop(idle);
     if (calls->wants_schedule) {
         calls_schedule(calls);
-    }
-    if (calls->wants_cleanup) {
-        calls->wants_cleanup = false;
-        if (calls->n_all - calls->n_queued - calls->n_running > calls->config->keep_calls) {
-            (void)uv_timer_start(&calls->cleanup, on_cleanup, CLEANUP_SOON_MS, CLEANUP_PERIOD_MS);
-        }
     }
     while ((follower = TAILQ_FIRST(&calls->pending))) {
         TAILQ_REMOVE(&calls->pending, follower, pending_entry);
@@ -234,6 +226,13 @@ static void on_cleanup(uv_timer_t *timer)
     }
 }
 
+void calls_request_cleanup(Calls *calls)
+{
+    if (!calls->is_closing) {
+        (void)uv_timer_start(&calls->cleanup, on_cleanup, CLEANUP_SOON_MS, CLEANUP_PERIOD_MS);
+    }
+}
+
 /* ---- opening ----------------------------------------------------------------------------------
  */
 
@@ -244,6 +243,24 @@ static int open_below(Calls *calls, const char *name, int *ret_fd)
     }
     *ret_fd = openat(calls->state_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return *ret_fd < 0 ? -errno : 0;
+}
+
+/* A lock of the process, not of the descriptor: a child that is between fork and exec when the
+ * agent is killed does not keep the next one out. */
+static int lock_state(Calls *calls, const char *path, Error *err)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    calls->lock_fd = openat(calls->state_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (calls->lock_fd < 0) {
+        return error_set_errno(err, -errno, "opening '%s/lock'", path);
+    }
+    if (fcntl(calls->lock_fd, F_SETLK, &whole) == 0) {
+        return 0;
+    }
+    return errno == EAGAIN || errno == EACCES
+               ? error_set(err, -EWOULDBLOCK, "another agent holds the state directory '%s'", path)
+               : error_set_errno(err, -errno, "locking '%s/lock'", path);
 }
 
 static int open_state(Calls *calls, Error *err)
@@ -266,15 +283,9 @@ static int open_state(Calls *calls, Error *err)
     if (calls->state_fd < 0) {
         return error_set_errno(err, -errno, "opening the state directory '%s'", path);
     }
-    calls->lock_fd = openat(calls->state_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (calls->lock_fd < 0) {
-        return error_set_errno(err, -errno, "opening '%s/lock'", path);
-    }
-    if (flock(calls->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        return errno == EWOULDBLOCK
-                   ? error_set(err, -EWOULDBLOCK, "another agent holds the state directory '%s'",
-                               path)
-                   : error_set_errno(err, -errno, "locking '%s/lock'", path);
+    r = lock_state(calls, path, err);
+    if (r < 0) {
+        return r;
     }
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(parts); i++) {
         r = open_below(calls, parts[i].name, parts[i].fd);
@@ -399,7 +410,7 @@ static void init_handles(Calls *calls)
     (void)uv_timer_init(calls->loop, &calls->retry);
     calls->turn.data = calls->cleanup.data = calls->retry.data = calls;
     calls->n_open = 3;
-    (void)uv_timer_start(&calls->cleanup, on_cleanup, CLEANUP_SOON_MS, CLEANUP_PERIOD_MS);
+    calls_request_cleanup(calls);
     uv_unref((uv_handle_t *)&calls->cleanup);
 }
 

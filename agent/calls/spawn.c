@@ -171,15 +171,15 @@ int spawn_build_arguments(const SpawnRequest *request, char ***ret)
 /* ---- shims ------------------------------------------------------------------------------------
  */
 
-typedef struct SpawnedShim {
-    uv_process_t handle;
-    SpawnList *list;
-    struct SpawnedShim *next;
-} SpawnedShim;
-
 void spawn_list_init(SpawnList *list, uv_loop_t *loop)
 {
+    struct rlimit more;
+
     *list = (SpawnList){.loop = loop};
+    if (getrlimit(RLIMIT_NOFILE, &list->files) == 0) {
+        more = (struct rlimit){list->files.rlim_max, list->files.rlim_max};
+        (void)setrlimit(RLIMIT_NOFILE, &more);
+    }
 }
 
 static void on_handle_closed(SpawnList *list)
@@ -250,8 +250,12 @@ static int run_shim(SpawnList *list, char **arguments, char **environment,
     uv_unref((uv_handle_t *)&shim->handle);
     if (r < 0) {
         forget_shim(shim);
+        return r;
     }
-    return r;
+    /* The shim is still loading; what it starts gets its limits. Programs that use select(2), or
+     * close all that they could have, do badly with a million. */
+    (void)prlimit(shim->handle.pid, RLIMIT_NOFILE, &list->files, NULL);
+    return 0;
 }
 
 int spawn_shim(SpawnList *list, const SpawnRequest *request, Error *err)

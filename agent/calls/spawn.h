@@ -5,15 +5,24 @@
 #include "agent/calls/agent-config.h"
 #include "agent/calls/store/call-dir.h"
 
+#include <sys/resource.h>
 #include <uv.h>
+
+/* One shim, until it was reaped. */
+typedef struct SpawnedShim {
+    uv_process_t handle;
+    struct SpawnList *list;
+    struct SpawnedShim *next;
+} SpawnedShim;
 
 /* Processes of one loop. A handle lives until its process was reaped or the list is closed. */
 typedef struct SpawnList {
     uv_loop_t *loop;
-    struct SpawnedShim *first;
+    SpawnedShim *first;
     pid_t remover_pid; /* 0: none */
     uv_poll_t *remover;
-    unsigned n_open; /* handles that the loop still has */
+    unsigned n_open;     /* handles that the loop still has */
+    struct rlimit files; /* RLIMIT_NOFILE as the agent was given it */
     void (*closed)(void *userdata);
     void *userdata;
 } SpawnList;
@@ -30,6 +39,8 @@ typedef struct SpawnRequest {
     int control_fd; /* listening */
 } SpawnRequest;
 
+/* Lets this process have as many descriptors as it may: a call that somebody follows takes six.
+ * Shims get the limit that the agent was started with. */
 void spawn_list_init(SpawnList *list, uv_loop_t *loop);
 
 /* Lets the processes go on. Where the loop still has handles (n_open > 0), `closed` is called once

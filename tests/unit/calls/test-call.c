@@ -129,8 +129,30 @@ static void stays_queued_while_the_disk_fails(void **state)
         strstr(json_as_string(json_at(json_get(health, "problems"), 0)), "not a directory"));
     assert_int_equal(unlinkat(f.fd, "state/runs/r/workspace", 0), 0);
     calls_schedule(f.calls);
+    assert_null(f.calls->problem);
     fixture_wait_state(&f, call, CALL_FINISHED);
     check_result(call, "/status", "\"succeeded\"");
+    fixture_done(&f);
+}
+
+/* Nothing will mend it, so it holds up nobody. */
+static void fails_where_its_spec_is_damaged(void **state)
+{
+    _cleanup_free_ char *path = NULL;
+    Fixture f;
+    Call *first, *damaged, *last;
+
+    fixture_init(&f, "\"slots\":1");
+    fixture_open(&f);
+    first = fixture_start(&f, "wait", "k0", NULL);
+    damaged = fixture_start(&f, "succeed", "k1", NULL);
+    last = fixture_start(&f, "succeed", "k2", NULL);
+    assert_true(asprintf(&path, "state/calls/%s/spec.json", call_id(damaged)) > 0);
+    fixture_write(&f, path, "{\"call\":");
+    assert_int_equal(calls_cancel(f.calls, first, NULL), 0);
+    fixture_wait_state(&f, last, CALL_FINISHED);
+    assert_int_equal(call_state(damaged), CALL_FINISHED);
+    check_result(last, "/status", "\"succeeded\"");
     fixture_done(&f);
 }
 
@@ -163,6 +185,26 @@ static void adopts_a_running_call(void **state)
     fixture_wait_state(&f, call, CALL_FINISHED);
     check_result(call, "/status", "\"cancelled\"");
     check_result(call, "/run", "\"r\"");
+    fixture_done(&f);
+}
+
+/* Asked to end before the agent had looked at it. */
+static void cancels_what_it_adopts(void **state)
+{
+    char id[CALL_ID_SIZE];
+    Fixture f;
+    Call *call;
+
+    fixture_init(&f, "");
+    fixture_open(&f);
+    (void)snprintf(id, sizeof(id), "%s", call_id(fixture_start(&f, "wait", "k", NULL)));
+    fixture_close(&f);
+    fixture_open(&f);
+    call = calls_find(f.calls, id);
+    assert_int_equal(call->live->control_fd, -1);
+    assert_int_equal(calls_cancel(f.calls, call, NULL), 0);
+    fixture_wait_state(&f, call, CALL_FINISHED);
+    check_result(call, "/status", "\"cancelled\"");
     fixture_done(&f);
 }
 
@@ -275,7 +317,9 @@ int main(void)
         cmocka_unit_test(is_lost_with_its_shim),
         cmocka_unit_test(fails_where_the_shim_cannot_start),
         cmocka_unit_test(stays_queued_while_the_disk_fails),
+        cmocka_unit_test(fails_where_its_spec_is_damaged),
         cmocka_unit_test(adopts_a_running_call),
+        cmocka_unit_test(cancels_what_it_adopts),
         cmocka_unit_test(finds_a_finished_call),
         cmocka_unit_test(settles_a_lost_call),
         cmocka_unit_test(queues_what_never_ran_again),

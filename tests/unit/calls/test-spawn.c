@@ -157,6 +157,30 @@ static void reaps_shims(void **state)
     fixture_done(&f);
 }
 
+/* Many descriptors for the agent, as many as before for what it starts. */
+static void gives_the_limit_that_it_was_given(void **state)
+{
+    struct rlimit before, given, now, of_shim;
+    Fixture f;
+    Call *call;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    given = (struct rlimit){before.rlim_max / 2, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &given), 0);
+    fixture_init(&f, "");
+    fixture_open(&f);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &now), 0);
+    assert_int_equal(now.rlim_cur, before.rlim_max);
+    call = fixture_start(&f, "wait", "k", NULL);
+    assert_int_equal(prlimit(f.calls->processes.first->handle.pid, RLIMIT_NOFILE, NULL, &of_shim),
+                     0);
+    assert_int_equal(of_shim.rlim_cur, given.rlim_cur);
+    assert_int_equal(calls_cancel(f.calls, call, NULL), 0);
+    fixture_wait_state(&f, call, CALL_FINISHED);
+    fixture_done(&f);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 static void on_closed(void *userdata)
 {
     *(bool *)userdata = true;
@@ -194,6 +218,7 @@ int main(void)
         cmocka_unit_test(writes_the_command_line),
         scratch_test(tells_what_cannot_be_executed),
         cmocka_unit_test(reaps_shims),
+        cmocka_unit_test(gives_the_limit_that_it_was_given),
         scratch_test(empties_the_trash),
     };
 
