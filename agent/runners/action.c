@@ -18,6 +18,8 @@
 
 #define STDIN_SPEC STDIN_FILENO
 
+_Static_assert(JUNIT_SUMS_MAX < REPORT_LINE_MAX, "the sums have to fit into a report");
+
 void action_done(Action *action)
 {
     spec_done(&action->spec);

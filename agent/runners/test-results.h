@@ -4,7 +4,7 @@
  * before its first test would show the results of the last one. */
 #pragma once
 
-#include "agent/runners/junit.h"
+#include "agent/junit/junit.h"
 #include "agent/source/recipe.h"
 
 typedef struct TestFile {

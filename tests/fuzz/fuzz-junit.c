@@ -2,7 +2,7 @@
 /* Any bytes as a JUnit file: they are read or refused with a sentence; the sums agree with each
  * other and fit into a report, and every text that is kept is UTF-8 within its limit. Reading the
  * same bytes from a file and from memory, in other pieces, comes to the same. */
-#include "agent/runners/junit.h"
+#include "agent/junit/junit.h"
 
 #include "agent/runners/report.h"
 #include "protocol/base/fd.h"

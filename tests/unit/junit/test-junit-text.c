@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/runners/junit-text.h"
+#include "agent/junit/junit-text.h"
 
 #include "protocol/base/text.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/runners/junit.h"
+#include "agent/junit/junit.h"
 
 #include "agent/runners/report.h"
 #include "tests/unit/scratch.h"

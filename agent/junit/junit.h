@@ -19,6 +19,8 @@
 #define JUNIT_FAILURES_MAX 100
 #define JUNIT_NAME_MAX 256
 #define JUNIT_MESSAGE_MAX 1024
+/* Of the sums as JSON text: what does not fit loses failures, the last ones first. */
+#define JUNIT_SUMS_MAX ((size_t)252 << 10)
 
 typedef struct TestFailure {
     char *suite;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/runners/junit.h"
+#include "agent/junit/junit.h"
 
-#include "agent/runners/junit-text.h"
-#include "agent/runners/report.h"
+#include "agent/junit/junit-text.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/text.h"
 
@@ -17,9 +16,6 @@
 
 /* Longer than any test; a number that is larger is none. */
 #define SECONDS_MAX 1e9
-
-/* Room in a report for everything around the failures. */
-#define REPORT_FRAME ((size_t)4 << 10)
 
 typedef enum Outcome {
     OUTCOME_PASSED,
@@ -103,7 +99,7 @@ static int make_sums(const TestSums *sums, size_t n_failures, Json **ret)
 int test_sums_to_json(const TestSums *sums, Json **ret)
 {
     for (size_t n = sums->n_failures;; n /= 2) {
-        _cleanup_buffer_ Buffer line = BUFFER_INIT(REPORT_LINE_MAX - REPORT_FRAME);
+        _cleanup_buffer_ Buffer line = BUFFER_INIT(JUNIT_SUMS_MAX);
         _cleanup_json_ Json *object = NULL;
         int r = make_sums(sums, n, &object);
 
