@@ -119,7 +119,7 @@ void follow_print_result(Session *s, const SlipwayJson *result)
                counts ? counts : "", output_plain(&s->output, true));
     free(counts);
     print_failures(s, tests);
-    if (reason && !is_good) {
+    if (reason && !is_good && strcmp(reason, status) != 0) {
         output_say(&s->output, "  %s", reason);
     }
     if (leftovers > 0) {

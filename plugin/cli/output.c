@@ -231,17 +231,20 @@ void output_table(Output *o, const char *const *cells, size_t n_rows, size_t n_c
 
         *width = n > *width ? n : *width;
     }
-    for (size_t i = 0; i < n_rows * n_columns; i++) {
-        size_t column = i % n_columns;
-        bool is_head = i < n_columns;
+    for (size_t row = 0; row < n_rows; row++) {
+        const char *const *line = cells + row * n_columns;
+        size_t padding = 0; /* written only before something: no line ends in blanks */
 
-        output_print(o, "%s%s%s", is_head ? output_style(o, false, STYLE_BOLD) : "", cells[i],
-                     is_head ? output_plain(o, false) : "");
-        if (column + 1 < n_columns) {
-            output_print(o, "%*s", (int)(widths[column] - width_of(cells[i]) + 2), "");
-        } else {
-            output_write(o, "\n", 1);
+        for (size_t column = 0; column < n_columns; column++) {
+            if (*line[column]) {
+                output_print(o, "%*s%s%s%s", (int)padding, "",
+                             row == 0 ? output_style(o, false, STYLE_BOLD) : "", line[column],
+                             row == 0 ? output_plain(o, false) : "");
+                padding = 0;
+            }
+            padding += widths[column] - width_of(line[column]) + 2;
         }
+        output_write(o, "\n", 1);
     }
 }
 

@@ -192,9 +192,11 @@ static void test_interrupt(void **state)
 
     cli_agent_says(f, 2, STARTED LOG(1, "stdout", "half"));
     cli_agent_runs(f, 2, "kill -INT $PPID");
-    cli_agent_says(f, 3,
-                   "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"call\":\"c1\",\"state\":"
-                   "\"running\"}}\n" FINISHED(2, "\"status\":\"cancelled\",\"durationSeconds\":1"));
+    cli_agent_says(
+        f, 3,
+        "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"call\":\"c1\",\"state\":"
+        "\"running\"}}\n" FINISHED(
+            2, "\"status\":\"cancelled\",\"reason\":\"cancelled\",\"durationSeconds\":1"));
     cli_connect(f, "--color", "never");
     assert_int_equal(start(f, &result), EXIT_CANCELLED);
     requests = cli_requests(f);
@@ -229,9 +231,10 @@ static void test_interrupt_early(void **state)
 
     cli_agent_runs(f, 2, "kill -INT $PPID; cat later");
     scratch_write_text(f->scratch->fd, "later", STARTED);
-    cli_agent_says(f, 3,
-                   "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{}}\n" FINISHED(
-                       1, "\"status\":\"cancelled\",\"durationSeconds\":1"));
+    cli_agent_says(
+        f, 3,
+        "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{}}\n" FINISHED(
+            1, "\"status\":\"cancelled\",\"reason\":\"cancelled\",\"durationSeconds\":1"));
     cli_connect(f, "--color", "never");
     assert_int_equal(start(f, &result), EXIT_CANCELLED);
     assert_non_null(result.result);

@@ -31,15 +31,16 @@ static void test_numbers(void **state)
 
 static void test_table(void **state)
 {
-    static const char *const cells[] = {"NAME", "SIZE", "WHAT",         "a", "1 kB", "x",
-                                        "näme", "",     "a longer text"};
+    static const char *const cells[] = {"NAME", "SIZE", "WHAT",          "a", "1 kB", "x",
+                                        "näme", "",     "a longer text", "b", "",     ""};
     CliFixture *f = *state;
 
     cli_begin(f, "--color", "never");
-    output_table(&f->session.output, cells, 3, 3);
+    output_table(&f->session.output, cells, 4, 3);
     cli_expect_out(f, "NAME  SIZE  WHAT\n"
                       "a     1 kB  x\n"
-                      "n\u00e4me        a longer text\n");
+                      "n\u00e4me        a longer text\n"
+                      "b\n");
     cli_begin(f, "--color", "always");
     output_table(&f->session.output, cells, 1, 3);
     cli_expect_out(f, "\033[1mNAME\033[0m  \033[1mSIZE\033[0m  \033[1mWHAT\033[0m\n");
