@@ -21,7 +21,9 @@
 static int read_to_end(int fd, off_t expected, Buffer *b)
 {
     size_t limit = b->limit ? b->limit : BUFFER_LIMIT_DEFAULT;
-    size_t step = MIN((size_t)expected, FILE_READ_STEP) + 1; /* the one finds the end */
+    /* The one finds the end. Files of /proc call themselves empty, and some are there for one read
+     * only. */
+    size_t step = expected > 0 ? MIN((size_t)expected, FILE_READ_STEP) + 1 : FILE_READ_STEP;
 
     for (;;) {
         size_t room = MIN(step, limit - b->len);

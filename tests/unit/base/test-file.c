@@ -136,6 +136,16 @@ static void read_does_not_trust_the_size(void **state)
     assert_int_equal(small.len, 0);
 }
 
+/* A file of /proc/sys gives all at the first read or never. */
+static void read_takes_in_one_go_what_is_there_once(void **state)
+{
+    _cleanup_buffer_ Buffer b = BUFFER_INIT(4096);
+
+    assert_int_equal(file_read(AT_FDCWD, "/proc/sys/net/ipv4/ip_local_port_range", &b, NULL), 0);
+    assert_non_null(strchr(buffer_text(&b), '\t'));
+    assert_int_equal(b.data[b.len - 1], '\n');
+}
+
 static void read_wants_a_regular_file(void **state)
 {
     _cleanup_error_ Error err = {0};
@@ -477,6 +487,7 @@ int main(void)
         IN_DIR(read_of_a_large_file),
         IN_DIR(read_stops_exactly_at_the_limit),
         IN_DIR(read_does_not_trust_the_size),
+        IN_DIR(read_takes_in_one_go_what_is_there_once),
         IN_DIR(read_wants_a_regular_file),
         IN_DIR(replace_makes_and_replaces),
         IN_DIR(replace_does_not_change_an_open_file),
