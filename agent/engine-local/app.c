@@ -320,6 +320,12 @@ static bool choose_targets(App *app)
     return has_any;
 }
 
+/* Anew after a restart of the engine; 0 if it is held already. */
+static int take_port(App *app, Error *err)
+{
+    return app->port ? 0 : open_port(app, app->serving->specification, &app->port, err);
+}
+
 static void route(App *app)
 {
     _cleanup_error_ Error err = {0};
@@ -331,9 +337,7 @@ static void route(App *app)
         set_problem(app, NULL);
         return;
     }
-    if (!app->port) { /* after a restart of the engine */
-        r = open_port(app, app->serving->specification, &app->port, &err);
-    }
+    r = take_port(app, &err);
     if (r == 0 && has_targets) {
         r = forward_port_listen(app->port, &err);
     } else if (r == 0) {
@@ -487,6 +491,9 @@ static void step(void *userdata)
     loop_timer_stop(&app->later);
     bury(app);
     if (app->state <= APP_SERVING) {
+        if (app->serving) { /* before a deployment takes it as its own; route() tells a failure */
+            (void)!take_port(app, NULL);
+        }
         if (app->running && app->running->state == DEPLOYMENT_STARTING) {
             step_starting(app);
         }

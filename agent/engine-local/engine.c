@@ -2,6 +2,7 @@
 #include "agent/engine-local/engine.h"
 
 #include "agent/engine-local/app-record.h"
+#include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/file.h"
 #include "protocol/base/log.h"
@@ -14,8 +15,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#define LOCK_WAIT_MS 300
+#define LOCK_STEP_MS 5
 #define APP_FILE_SUFFIX ".json"
 /* APP_DEPLOYMENTS_MAX specifications of HTTP_BODY_BYTES_MAX, and what they say of their ends. */
 #define APP_FILE_BYTES_MAX ((size_t)16 << 20)
@@ -272,6 +276,21 @@ static int open_directory(int parent_fd, const char *name, Error *err)
     return fd < 0 ? error_set_errno(err, -errno, "cannot open directory '%s'", name) : fd;
 }
 
+/* An engine that was killed while it started a keeper has the lock until that child's exec. */
+static int take_lock(int fd)
+{
+    const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000L};
+    int64_t until = clock_monotonic_ms() + LOCK_WAIT_MS;
+
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (clock_monotonic_ms() >= until) {
+            return -EBUSY;
+        }
+        (void)nanosleep(&step, NULL);
+    }
+    return 0;
+}
+
 static int open_directories(Engine *engine, const char *state_path, Error *err)
 {
     const struct {
@@ -294,7 +313,7 @@ static int open_directories(Engine *engine, const char *state_path, Error *err)
     if (engine->lock_fd < 0) {
         return error_set_errno(err, -errno, "cannot open the state directory '%s'", state_path);
     }
-    if (flock(engine->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+    if (take_lock(engine->lock_fd) < 0) {
         return error_set(err, -EBUSY, "another engine has the state directory '%s'", state_path);
     }
     for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {

@@ -14,12 +14,14 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 /* Read at once, and so the most that one direction of one connection holds. */
 #define CHUNK_BYTES ((size_t)64 << 10)
 #define BACKLOG 1024
 /* Ports of instances: from here to where the kernel's own begin. */
 #define PORTS_FIRST 20000
+#define PORTS_RESERVED 32
 #define PORTS_MIN 1000 /* fewer than this left, and the kernel's are used, too */
 /* Connections accepted in one go, before others have their turn. */
 #define ACCEPT_BATCH_MAX 32
@@ -70,8 +72,10 @@ struct Forward {
     Connection *connections;
     ForwardPort *ports;
     size_t n_connections, connections_max;
-    uint16_t last_port; /* that an instance was given */
-    LoopTimer retry;    /* runs while accepting is paused for want of room */
+    uint16_t last_port;               /* that an instance was given */
+    int reservations[PORTS_RESERVED]; /* of the last ones, the oldest at n_reserved modulo this */
+    size_t n_reserved;
+    LoopTimer retry; /* runs while accepting is paused for want of room */
     bool is_full;
     char chunk[CHUNK_BYTES];
 };
@@ -584,6 +588,37 @@ static bool is_free_port(uint16_t number)
     return fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
+/* From choosing a port to the service that binds it there is a moment, in which another engine may
+ * choose the same. So the last ones given are reserved among engines, by an abstract socket named
+ * after the port: both belong to the network namespace. -EADDRINUSE: another has it. */
+static int reserve_port(uint16_t number)
+{
+    _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int n = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "slipway-port-%u", number);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, size) < 0) {
+        return -errno;
+    }
+    return TAKE_FD(fd);
+}
+
+/* Reserved and free: true, and it is kept. */
+static bool take_port(Forward *forward, uint16_t number)
+{
+    int *oldest = &forward->reservations[forward->n_reserved % PORTS_RESERVED];
+    _cleanup_fd_ int fd = reserve_port(number);
+
+    if (fd < 0 || !is_free_port(number)) {
+        return false;
+    }
+    (void)fd_close(*oldest);
+    *oldest = TAKE_FD(fd);
+    forward->n_reserved++;
+    return true;
+}
+
 int forward_choose_port(Forward *forward, uint16_t *ret)
 {
     uint16_t end = kernel_ports_first(), n = (uint16_t)(end - PORTS_FIRST);
@@ -598,7 +633,7 @@ int forward_choose_port(Forward *forward, uint16_t *ret)
         uint16_t number = (uint16_t)(forward->last_port + 1);
 
         forward->last_port = number >= end || number < PORTS_FIRST ? PORTS_FIRST : number;
-        if (is_free_port(forward->last_port)) {
+        if (take_port(forward, forward->last_port)) {
             *ret = forward->last_port;
             return 0;
         }
@@ -618,6 +653,9 @@ int forward_new(Loop *loop, size_t connections_max, Forward **ret)
     }
     forward->loop = loop;
     forward->connections_max = connections_max;
+    for (size_t i = 0; i < PORTS_RESERVED; i++) {
+        forward->reservations[i] = -1;
+    }
     *ret = forward;
     return 0;
 }
@@ -629,6 +667,9 @@ Forward *forward_free(Forward *forward)
             connection_reset(forward->connections);
         }
         loop_timer_stop(&forward->retry);
+        for (size_t i = 0; i < PORTS_RESERVED; i++) {
+            (void)fd_close(forward->reservations[i]);
+        }
         free(forward);
     }
     return NULL;

@@ -12,8 +12,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#define KNOCKS_MAX 20
+#define KNOCK_STEP_MS 5
 #define ANSWER_BYTES_MAX ((size_t)32 << 20)
 
 struct Http {
@@ -180,6 +183,25 @@ static void run(Http *http)
 /* ---- the socket -------------------------------------------------------------------------------
  */
 
+/* 0: somebody listens. One that was killed may still seem to, for as long as a child that it was
+ * starting has not come to its exec. */
+static int knock(const struct sockaddr_un *address)
+{
+    const struct timespec step = {.tv_nsec = KNOCK_STEP_MS * 1000000L};
+    int r = 0;
+
+    for (int i = 0; i < KNOCKS_MAX && r == 0; i++) {
+        _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0) {
+            r = -errno;
+        } else if (i + 1 < KNOCKS_MAX) {
+            (void)nanosleep(&step, NULL);
+        }
+    }
+    return r;
+}
+
 static int listen_unix(const char *path, Error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -196,10 +218,11 @@ static int listen_unix(const char *path, Error *err)
         return error_set_errno(err, -errno, "cannot make a socket");
     }
     memcpy(address.sun_path, path, strlen(path));
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
+    r = knock(&address);
+    if (r == 0) {
         return error_set(err, -EADDRINUSE, "another engine listens on '%s'", path);
     }
-    if (errno == ECONNREFUSED && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+    if (r == -ECONNREFUSED && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
         (void)unlink(path); /* left by one that was killed */
     }
     mask = umask(0177);

@@ -406,6 +406,7 @@ static int open_logs(const Instance *i, Error *err)
     return fd;
 }
 
+/* Returns the connection to it. */
 static int start_keeper(Instance *i, const Specification *s, Error *err)
 {
     _cleanup_(specification_command_freep) char **command = NULL;
@@ -437,10 +438,10 @@ static int start_keeper(Instance *i, const Specification *s, Error *err)
     return keeper_link_start(&start, err);
 }
 
-/* From here on, what happens to it is told. */
-static int follow(Instance *i, Error *err)
+/* From here on, what happens to it is told. Takes the connection, which may be an error. */
+static int follow_take(Instance *i, int fd, Error *err)
 {
-    int fd = keeper_link_connect(i->dir_fd), r;
+    int r;
 
     if (fd < 0) {
         return error_set_errno(err, fd, "cannot reach the keeper of %s", i->id);
@@ -472,7 +473,7 @@ int instance_start(const InstanceHost *host, const Specification *s, const char 
     r = r < 0 ? r : write_record(i, err);
     r = r < 0 ? r : write_environment(i, s, err);
     r = r < 0 ? r : start_keeper(i, s, err);
-    r = r < 0 ? r : follow(i, err);
+    r = r < 0 ? r : follow_take(i, r, err);
     if (r < 0) {
         instance_end_unknown(host, i->id);
         (void)instance_free(i);
@@ -547,7 +548,7 @@ int instance_adopt(const InstanceHost *host, const char *id, const InstanceRecor
     i->started_us = record->started_us;
     i->dir_fd = openat(host->instances_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     r = i->dir_fd < 0 ? error_set_errno(err, -errno, "cannot open the directory of %s", id)
-                      : follow(i, err);
+                      : follow_take(i, keeper_link_connect(i->dir_fd), err);
     if (r < 0) {
         (void)instance_free(i);
         instance_end_unknown(host, id);

@@ -207,14 +207,19 @@ class EngineCase(harness.Case):
     def deploy(self, deployment, specification):
         self.begin(deployment, specification)
         d = self.ended(deployment)
-        self.assertEqual((d["state"], d.get("reason")), ("succeeded", None), self.engine.log())
+        self.assertEqual((d["state"], d.get("reason")), ("succeeded", None), (d["logTail"], self.engine.log()))
         return d
 
-    def fail(self, deployment, specification):
+    def deploy_badly(self, deployment, specification):
         self.begin(deployment, specification)
         d = self.ended(deployment)
         self.assertEqual(d["state"], "failed", d)
         return d
+
+    def read_pid(self, path):
+        wait_for(lambda: os.path.exists(path), "the daemon has written its pid")
+        with open(path, encoding="utf-8") as f:
+            return int(f.read())
 
     def app(self):
         status, answer = self.engine.ask("GET", "/v1/apps/app")
@@ -377,7 +382,7 @@ class Failures(EngineCase):
 
     def check(self, specification, *sentences):
         self.deploy("d1", self.specification())
-        d = self.fail("d2", specification)
+        d = self.deploy_badly("d2", specification)
         for sentence in sentences:
             self.assertIn(sentence, d["reason"])
         self.assertEqual((self.app()["deployment"], get(self.port)), ("d1", "1"))
@@ -499,8 +504,7 @@ class Switching(EngineCase):
     def test_a_process_that_left_its_session_is_ended_too(self):
         pid_file = os.path.join(self.directory, "daemon")
         self.deploy("d1", self.specification(env={"DAEMON": pid_file}))
-        with open(pid_file, encoding="utf-8") as f:
-            pid = int(f.read())
+        pid = self.read_pid(pid_file)
         self.assertTrue(harness.is_alive(pid))
         self.deploy("d2", self.specification("2"))
         self.assertFalse(harness.is_alive(pid))
@@ -558,8 +562,7 @@ class Supervision(EngineCase):
         pid_file = os.path.join(self.directory, "daemon")
         self.deploy("d1", self.specification(env={"DAEMON": pid_file}))
         [before] = self.instances()
-        with open(pid_file, encoding="utf-8") as f:
-            daemon = int(f.read())
+        daemon = self.read_pid(pid_file)
         [keeper] = self.engine.keepers()
         os.kill(keeper, signal.SIGKILL)
         wait_for(lambda: [i for i in self.instances("healthy") if i["pid"] != before["pid"]],
@@ -644,25 +647,28 @@ class Restarting(EngineCase):
         """what is left after engine and keeper were killed is ended before it is started anew"""
         pid_file = os.path.join(self.directory, "daemon")
         self.deploy("d1", self.specification(env={"DAEMON": pid_file}))
-        with open(pid_file, encoding="utf-8") as f:
-            daemon = int(f.read())
+        daemon = self.read_pid(pid_file)
         os.unlink(pid_file)
         self.engine.kill()
         for pid in self.engine.keepers():
             os.kill(pid, signal.SIGKILL)
         self.assertTrue(harness.is_alive(daemon))
         self.engine.start()
-        self.assertFalse(harness.is_alive(daemon))
+        wait_for(lambda: not harness.is_alive(daemon), "what was left is ended")
         wait_for(lambda: self.instances("healthy"), "another one is healthy")
 
     def test_killed_while_a_deployment_starts(self):
         self.deploy("d1", self.specification())
-        self.begin("d2", self.specification("2", env={"DELAY": "0.5"}))
+        slow = self.specification("2", env={"DELAY": "1"})
+        self.begin("d2", slow)
         wait_for(lambda: len(self.engine.keepers()) == 2, "the new instance is there")
         self.engine.kill()
         self.engine.start()
-        self.assertEqual(self.begin("d2", self.specification("2", env={"DELAY": "0.5"})), {"deployment": "d2"})
+        self.assertEqual(self.begin("d2", slow), {"deployment": "d2"})
+        wait_for(lambda: not self.is_refused(), "the old one serves again")
+        self.assertEqual((self.deployment("d2")["state"], get(self.port)), ("running", "1"))
         self.assertEqual(self.ended("d2")["state"], "succeeded")
+        self.assertNotIn("cannot listen", self.engine.log())
         self.assertEqual((len(self.instances()), get(self.port)), (1, "2"))
 
     def test_killed_while_a_deployment_finishes(self):
@@ -683,7 +689,8 @@ class Restarting(EngineCase):
             self.engine.kill()
             self.engine.start()
             self.begin_again(f"d{n}", specification)
-            self.assertEqual(self.ended(f"d{n}")["state"], "succeeded", self.engine.log())
+            d = self.ended(f"d{n}")
+            self.assertEqual(d["state"], "succeeded", (d, self.engine.log()))
             self.assertEqual((len(self.engine.keepers()), get(self.port)), (1, str(n)))
 
     def begin_again(self, deployment, specification):

@@ -20,7 +20,7 @@
 #define SWEEPS_MAX 20
 #define SWEEP_NS 5000000
 
-/* ---- starting one -----------------------------------------------------------------------------
+/* ---- the socket -----------------------------------------------------------------------------
  */
 
 /* A unix socket's path is short, a state directory's may be long: through the held directory. */
@@ -43,6 +43,21 @@ static int listen_socket(int instance_fd)
     }
     return TAKE_FD(fd);
 }
+
+int keeper_link_connect(int instance_fd)
+{
+    _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un address;
+
+    socket_address(instance_fd, &address);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+        return -errno;
+    }
+    return TAKE_FD(fd);
+}
+
+/* ---- starting one -----------------------------------------------------------------------------
+ */
 
 /* A session of its own, no signal blocked or ignored, stdin empty, stdout and stderr where ours go.
  */
@@ -96,7 +111,7 @@ int keeper_link_start(const KeeperStart *start, Error *err)
 {
     const KeeperOptions *options = &start->options;
     _cleanup_free_ const char **argv = NULL;
-    _cleanup_fd_ int control_fd = -1;
+    _cleanup_fd_ int control_fd = -1, link_fd = -1;
     char log_bytes[24], files_max[24];
     size_t n = 0, n_command = 0;
     int r;
@@ -124,24 +139,18 @@ int keeper_link_start(const KeeperStart *start, Error *err)
     if (control_fd < 0) {
         return error_set_errno(err, control_fd, "cannot make a control socket");
     }
+    /* Before there is anybody to accept it: a keeper whose service cannot be started is gone sooner
+     * than it could be connected to. */
+    link_fd = keeper_link_connect(start->instance_fd);
+    if (link_fd < 0) {
+        return error_set_errno(err, link_fd, "cannot connect to a control socket");
+    }
     r = spawn(start->program, (char *const *)argv, start->instance_fd, control_fd, start->logs_fd);
-    return r < 0 ? error_set_errno(err, r, "cannot start '%s'", start->program) : 0;
+    return r < 0 ? error_set_errno(err, r, "cannot start '%s'", start->program) : TAKE_FD(link_fd);
 }
 
 /* ---- the link ---------------------------------------------------------------------------------
  */
-
-int keeper_link_connect(int instance_fd)
-{
-    _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct sockaddr_un address;
-
-    socket_address(instance_fd, &address);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-        return -errno;
-    }
-    return TAKE_FD(fd);
-}
 
 int keeper_link_stop(int fd, int64_t grace_ms)
 {

@@ -16,8 +16,8 @@ typedef struct KeeperStart {
     KeeperOptions options;
 } KeeperStart;
 
-/* Starts a keeper and returns when its program runs. -errno where it cannot; that the service
- * itself cannot be started is told by its status. */
+/* Starts a keeper and returns a connection to it (keeper_link_connect) when its program runs.
+ * -errno where it cannot; that the service itself cannot be started is told by its status. */
 int keeper_link_start(const KeeperStart *start, Error *err) _must_check_;
 
 /* A non-blocking connection to the keeper of that directory: first it says the pid, then its

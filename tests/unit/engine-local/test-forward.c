@@ -4,13 +4,17 @@
 #include "agent/engine-local/forward.h"
 
 #include "protocol/base/fd.h"
+#include "protocol/base/file.h"
 #include "tests/unit/cmocka.h"
 #include "tests/unit/engine-local/place.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define LARGE ((size_t)1 << 20)
@@ -373,6 +377,17 @@ static void a_forgotten_target_is_not_touched_again(void **state)
     assert_int_equal(scene->idle, 0);
 }
 
+/* From where on the kernel takes ports for itself; above all ports where that is too near. */
+static unsigned kernel_first(void)
+{
+    _cleanup_buffer_ Buffer text = {0};
+    unsigned first = 0;
+
+    assert_int_equal(file_read(AT_FDCWD, "/proc/sys/net/ipv4/ip_local_port_range", &text, NULL), 0);
+    assert_int_equal(sscanf(text.data, "%u", &first), 1);
+    return first >= 21000 ? first : UINT16_MAX + 1;
+}
+
 static void ports_of_instances_are_free_and_not_given_twice(void **state)
 {
     Scene *scene = *state;
@@ -381,6 +396,23 @@ static void ports_of_instances_are_free_and_not_given_twice(void **state)
     assert_int_equal(forward_choose_port(scene->forward, &a), 0);
     assert_int_equal(forward_choose_port(scene->forward, &b), 0);
     assert_true(a != b && a >= 20000 && b >= 20000);
+    assert_true(a < kernel_first() && b < kernel_first());
+}
+
+static void another_engine_is_not_given_the_same_port(void **state)
+{
+    Scene *scene = *state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0), n;
+    uint16_t a, b;
+
+    assert_int_equal(forward_choose_port(scene->forward, &a), 0);
+    n = sprintf(address.sun_path + 1, "slipway-port-%u", a + 1u); /* as another engine does */
+    (void)bind(fd, (const struct sockaddr *)&address,
+               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n));
+    assert_int_equal(forward_choose_port(scene->forward, &b), 0);
+    assert_int_not_equal(b, a + 1);
+    (void)close(fd);
 }
 
 int main(void)
@@ -398,6 +430,7 @@ int main(void)
         TEST(beyond_the_limit_connections_wait),
         TEST(a_forgotten_target_is_not_touched_again),
         TEST(ports_of_instances_are_free_and_not_given_twice),
+        TEST(another_engine_is_not_given_the_same_port),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
