@@ -9,6 +9,7 @@ mkdir -p build/junit
 log=build/greeter.log
 cases=build/cases.xml
 : >"$cases"
+: >"$log" # it is read before the service may have made it
 passed=0 failed=0
 
 PORT=0 dist/greeter >"$log" 2>&1 &
