@@ -215,7 +215,7 @@ class Stdio(AgentCase):
     def test_it_waits_for_an_agent_that_just_ends(self):
         os.makedirs(self.prepared.state)
         lock = os.open(os.path.join(self.prepared.state, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # a lock of the process, as the agent takes it
         process = self.start("--stdio", stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         process.stdin.write(PING)
         self.assertEqual(select.select([process.stdout], [], [], 0.1)[0], [], "the directory is still held")
