@@ -116,6 +116,7 @@ static void one_that_nobody_serves_is_waited_for(void **state)
         _exit(poll(&asked, 1, 60000) == 1 ? 0 : 1);
     }
     (void)close(first.fd); /* as kill -9 does: the file stays */
+    free(first.path);
     assert_int_equal(unix_socket_listen(place("o"), 0600, &second, NULL), 0);
     unix_socket_done(&second);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
