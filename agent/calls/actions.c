@@ -115,10 +115,9 @@ static ActionConfig *add_action(AgentConfig *config)
 /* As agent/release/decision.c decides: this is for whoever draws the button. */
 static bool environment_needs_approval(const Json *environment, const char *name)
 {
-    const Json *requires = json_get(environment, "requires");
+    bool is_production = name && (strcmp(name, "prod") == 0 || strcmp(name, "production") == 0);
 
-    return requires ? json_get_bool(requires, "approval", false)
-                    : name && (strcmp(name, "prod") == 0 || strcmp(name, "production") == 0);
+    return json_get_bool(environment, "needsApproval", is_production);
 }
 
 static int add_built_in(AgentConfig *config, const BuiltIn *b, const char *name,

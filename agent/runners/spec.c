@@ -68,7 +68,6 @@ static void borrow_members(Spec *spec)
     double grace = json_as_number(json_get(spec->root, "graceSeconds"), -1);
 
     spec->call = json_get_string(spec->root, "call");
-    spec->agent = json_get_string(spec->root, "agent");
     spec->action = json_get_string(spec->root, "action");
     spec->run = json_get_string(spec->root, "run");
     spec->created_at = json_get_string(spec->root, "createdAt");
@@ -76,7 +75,6 @@ static void borrow_members(Spec *spec)
     spec->parameters = json_get(spec->root, "parameters");
     spec->origin = json_get(spec->root, "origin");
     spec->approval = json_get(spec->root, "approval");
-    spec->keys = json_get(spec->root, "keys");
     spec->environment = json_get(spec->root, "environment");
     spec->environment_name = json_get_string(spec->environment, "name");
     spec->grace_ms = grace >= 0 ? (int64_t)(grace * 1000) : SPEC_GRACE_DEFAULT_MS;
@@ -86,8 +84,6 @@ static void borrow_members(Spec *spec)
     spec->inputs_directory = json_get_string(directories, "inputs");
     spec->cache_directory = json_get_string(directories, "cache");
     spec->releases_directory = json_get_string(directories, "releases");
-    spec->keys_directory = json_get_string(directories, "keys");
-    spec->audit_directory = json_get_string(directories, "audit");
 }
 
 static int parse(const Buffer *text, Spec *spec, Error *err)

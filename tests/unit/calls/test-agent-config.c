@@ -77,9 +77,6 @@ typedef struct Mistake {
     const char *expected; /* part of what is said */
 } Mistake;
 
-#define PEM "-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----\\n"
-#define PROD "{\"environments\":{\"prod\":{\"engine\":\"local\","
-
 static const Mistake mistakes[] = {
     {"{", "line 1, column 2: "},
     {"[]", "line 1: (top): must be object, not array"},
@@ -112,47 +109,6 @@ static const Mistake mistakes[] = {
     {"{\"secrets\":{\"SLIPWAY_T\":{\"file\":\"/t\",\"actions\":[]}}}",
      "/secrets/SLIPWAY_T: names that begin with SLIPWAY_"},
     {"{\"secrets\":{\"T\":{\"file\":\"t\",\"actions\":[]}}}", "/secrets/T/file: does not match"},
-    {"{\"keys\":{\"k\":{\"publicKey\":\"" PEM "\"}}}", "/keys/k: \"roles\" is missing"},
-    {"{\"keys\":{\"k\":{\"publicKey\":\"" PEM "\",\"roles\":[]}}}", "/keys/k/roles: must have"},
-    {"{\"keys\":{\"k\":{\"publicKey\":\"" PEM "\",\"roles\":[\"boss\"]}}}",
-     "/keys/k/roles/0: must be one of"},
-    {"{\"keys\":{\"k\":{\"publicKey\":\"MCow\",\"roles\":[\"tester\"]}}}",
-     "/keys/k/publicKey: does not match"},
-    {"{\"keys\":{\"k\":{\"roles\":[\"tester\"]}}}", "/keys/k: needs either \"publicKey\""},
-    {"{\"keys\":{\"k\":{\"publicKey\":\"" PEM "\",\"file\":\"/etc/passwd\","
-     "\"roles\":[\"tester\"]}}}",
-     "/keys/k: needs either \"publicKey\""},
-    {"{\"keys\":{\"k\":{\"file\":\"k.pub\",\"roles\":[\"tester\"]}}}",
-     "/keys/k/file: does not match"},
-    {"{\"keys\":{\"k\":{\n\"file\":\"/nonexistent/k.pub\",\"roles\":[\"tester\"]}}}",
-     "line 2: /keys/k/file: '/nonexistent/k.pub' cannot be read: No such file"},
-    {"{\"keys\":{\"../k\":{\"publicKey\":\"" PEM "\",\"roles\":[\"tester\"]}}}",
-     "/keys/..~1k: does not match"},
-    {PROD "\"needsApproval\":true}}}", "/environments/prod/needsApproval: unknown member"},
-    {PROD "\"requires\":{\"approvals\":true}}}}", "did you mean \"approval\"?"},
-    {PROD "\"requires\":{\"staging\":true}}}}",
-     "/environments/prod/requires/staging: must be string"},
-    {PROD "\"requires\":{\"staging\":\"prod\"}}}}",
-     "/environments/prod/requires/staging: must be another environment"},
-    {PROD "\"requires\":{\"change\":true}}}}",
-     "/environments/prod/requires/change: needs \"approval\""},
-    {PROD "\"freeze\":[{\"from\":\"Fri 16:00\"}]}}}",
-     "/environments/prod/freeze/0: \"to\" is missing"},
-    {PROD "\"freeze\":[{\"from\":\"Friday 16:00\",\"to\":\"Mon 8:00\"}]}}}",
-     "/environments/prod/freeze/0/from: does not match"},
-    {PROD "\"freeze\":[{\"from\":\"Fri 16:00\",\"to\":\"Mon 24:01\"}]}}}",
-     "/environments/prod/freeze/0/to: does not match"},
-    {PROD "\"freeze\":[{\"from\":\"2026-12-23 18:00\",\"to\":\"2027-01-02T08:00\"}]}}}",
-     "/environments/prod/freeze/0/from: does not match"},
-    {PROD "\"freeze\":[{\"from\":\"Fri 16:00\",\"to\":\"2027-01-02T08:00\"}]}}}",
-     "/environments/prod/freeze/0: \"from\" and \"to\" must be of one form"},
-    {PROD "\"freeze\":[{\"from\":\"2027-01-02T08:00\",\"to\":\"2026-12-23T18:00\"}]}}}",
-     "/environments/prod/freeze/0: \"to\" must be after \"from\""},
-    {PROD "\"freeze\":[\n{\"from\":\"Fri 16:00\",\"to\":\"Mon 08:00\",\"timeZone\":\"Europe/"
-          "Nowhere\"}]}}}",
-     "line 2: /environments/prod/freeze/0: this host does not know the \"timeZone\""},
-    {PROD "\"freeze\":[{\"from\":\"Fri 16:00\",\"to\":\"Mon 08:00\",\"timeZone\":\"../x\"}]}}}",
-     "/environments/prod/freeze/0/timeZone: does not match"},
 };
 
 static void tells_each_mistake(void **state)
@@ -168,22 +124,6 @@ static void tells_each_mistake(void **state)
             fail_msg("%s: %s", mistakes[i].text, error_text(&err));
         }
     }
-}
-
-static void takes_keys_and_requirements(void **state)
-{
-    _cleanup_(agent_config_freep) AgentConfig *config = load_right(
-        state,
-        "{\"state\":\"/s\",\"keys\":{"
-        "\"builder-1\":{\"publicKey\":\"" PEM "\",\"roles\":[\"builder\",\"tester\"]},"
-        "\"controller\":{\"file\":\"/proc/self/status\",\"roles\":[\"approver\"]}},"
-        "\"environments\":{\"prod\":{\"engine\":\"local\",\"requires\":{\"provenance\":true,"
-        "\"tests\":true,\"staging\":\"staging\",\"approval\":true,\"change\":true},"
-        "\"freeze\":[{\"from\":\"Fri 16:00\",\"to\":\"Mon 8:00\",\"timeZone\":\"Europe/Berlin\","
-        "\"reason\":\"weekend\"},{\"from\":\"Sun 0:00\",\"to\":\"Sun 24:00\",\"timeZone\":\"UTC\"},"
-        "{\"from\":\"2026-12-23T18:00\",\"to\":\"2027-01-02T08:00\"}]}}}");
-
-    assert_int_equal(json_member_count(json_get(config->root, "keys")), 2);
 }
 
 static void tells_all_mistakes_at_once(void **state)
@@ -262,7 +202,6 @@ int main(void)
         scratch_test(has_defaults),
         scratch_test(takes_what_is_set),
         scratch_test(tells_each_mistake),
-        scratch_test(takes_keys_and_requirements),
         scratch_test(tells_all_mistakes_at_once),
         scratch_test(needs_the_file_that_is_named),
         scratch_test(finds_the_state_directory),

@@ -89,7 +89,7 @@ static void takes_a_key_that_leads_nowhere(void **state)
 
     fixture_init(&f, "");
     fixture_open(&f);
-    assert_int_equal(symlinkat("20200101t000000000-aaaa", f.fd, "state/idempotency/k"), 0);
+    assert_int_equal(symlinkat("20200101t000000000-aaaa", f.fd, "state/keys/k"), 0);
     call = fixture_start(&f, "succeed", "k", NULL);
     fixture_wait_state(&f, call, CALL_FINISHED);
     fixture_done(&f);
@@ -131,7 +131,7 @@ static void refuses_what_is_wrong(void **state)
         }
     }
     assert_int_equal(f.calls->n_all, 0);
-    assert_false(fixture_exists(&f, "state/idempotency/k"));
+    assert_false(fixture_exists(&f, "state/keys/k"));
     fixture_done(&f);
 }
 
@@ -212,40 +212,9 @@ static void writes_the_spec(void **state)
     assert_true(json_get_bool(spec, "terminal", false));
     assert_true(asprintf(&workspace, "%s/state/runs/r/workspace", f.directory) > 0);
     assert_string_equal(json_get_string(json_get(spec, "directories"), "workspace"), workspace);
-    assert_int_equal(json_member_count(json_get(spec, "directories")), 8);
-    assert_string_equal(json_get_string(spec, "agent"), f.config->name);
-    assert_false(json_has(spec, "keys")); /* it works on no environment */
+    assert_int_equal(json_member_count(json_get(spec, "directories")), 6);
     assert_true(fixture_exists(&f, "state/runs/r/workspace"));
     fixture_wait_state(&f, call, CALL_FINISHED);
-    fixture_done(&f);
-}
-
-/* Whom this host believes is what an action on an environment is decided by. */
-static void gives_keys_to_actions_on_an_environment(void **state)
-{
-    static const char settings[] =
-        "\"keys\":{\"k\":{\"file\":\"/proc/self/status\",\"roles\":[\"tester\"]}},"
-        "\"environments\":{\"prod\":{\"engine\":\"local\"}}";
-    static const struct {
-        const char *action;
-        bool has_keys;
-    } rows[] = {{"changes-prod", true}, {"succeed", false}};
-    Fixture f;
-
-    fixture_init(&f, settings);
-    fixture_open(&f);
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        Call *call = fixture_start(&f, rows[i].action, rows[i].action, NULL);
-        _cleanup_free_ char *text = NULL;
-        _cleanup_json_ Json *spec = NULL;
-        char path[128];
-
-        (void)snprintf(path, sizeof(path), "state/calls/%s/spec.json", call_id(call));
-        text = fixture_read(&f, path);
-        spec = parse(text);
-        assert_int_equal(json_has(json_get(spec, "keys"), "k"), rows[i].has_keys);
-        fixture_wait_state(&f, call, CALL_FINISHED);
-    }
     fixture_done(&f);
 }
 
@@ -281,7 +250,7 @@ static void tells_storage_from_the_rest(void **state)
     assert_int_equal(start(&f, request, &call, &is_existing), -EIO);
     assert_int_equal(f.calls->n_all, 0);
     assert_int_equal(f.calls->n_queued, 0);
-    assert_false(fixture_exists(&f, "state/idempotency/k"));
+    assert_false(fixture_exists(&f, "state/keys/k"));
     assert_false(fixture_exists(&f, "state/runs/k"));
     fixture_done(&f);
 }
@@ -322,7 +291,6 @@ int main(void)
         cmocka_unit_test(refuses_what_is_wrong),
         cmocka_unit_test(cuts_times_to_their_limits),
         cmocka_unit_test(writes_the_spec),
-        cmocka_unit_test(gives_keys_to_actions_on_an_environment),
         cmocka_unit_test(bounds_the_queue),
         cmocka_unit_test(tells_storage_from_the_rest),
         cmocka_unit_test(orders_ids),
