@@ -122,7 +122,7 @@ int client_send(SlipwayClient *client, const char *method, const Json *params,
 int client_send_connection(SlipwayClient *client, const char *method, const Json *params,
                            SlipwayReplyCallback callback)
 {
-    ClientRequest *request;
+    ClientRequest *request = NULL;
     int r = add_request(client, method, params, callback, NULL, &request);
 
     if (r == 0) {
