@@ -76,6 +76,11 @@ static int check_line(const char *line, size_t n, ChainHead *head, Json **ret, E
     return 0;
 }
 
+static bool is_own_member(const char *name)
+{
+    return strcmp(name, "seq") == 0 || strcmp(name, "time") == 0 || strcmp(name, "previous") == 0;
+}
+
 static int format_record(const Chain *chain, const Json *members, Buffer *out, Error *err)
 {
     char time[CLOCK_TEXT_SIZE];
@@ -84,6 +89,9 @@ static int format_record(const Chain *chain, const Json *members, Buffer *out, E
                                  chain->head.seq > 0 ? chain->head.sha256 : CHAIN_ZEROS);
 
     for (JsonMember m = {0}; r == 0 && json_next_member(members, &m);) {
+        if (is_own_member(m.name)) {
+            return error_set(err, -EINVAL, "a record has a \"%s\" of its own already", m.name);
+        }
         r = buffer_append(out, ",", 1);
         r = r == 0 ? text_append_json(out, m.name, strlen(m.name)) : r;
         r = r == 0 ? buffer_append(out, ":", 1) : r;

@@ -33,8 +33,8 @@ int chain_open(int dir_fd, const char *name, Chain **ret, Error *err) _must_chec
 Chain *chain_free(Chain *chain);
 DEFINE_CLEANUP(Chain, chain_free)
 
-/* Appends a record of these members (borrowed; none named seq, time or previous) and returns when
- * it is on disk. On failure nothing was added. */
+/* Appends a record of these members (borrowed) and returns when it is on disk. On failure nothing
+ * was added. -EINVAL: one is named seq, time or previous, which are the chain's own. */
 int chain_append(Chain *chain, const Json *members, Error *err) _must_check_;
 
 const ChainHead *chain_head(const Chain *chain);

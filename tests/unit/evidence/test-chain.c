@@ -220,6 +220,21 @@ static void test_a_record_may_not_be_longer_than_the_limit(void **state)
     assert_int_equal(head.seq, RECORDS);
 }
 
+static void test_the_members_of_the_chain_are_not_given(void **state)
+{
+    static const char *const own[] = {"seq", "time", "previous"};
+    _cleanup_(chain_freep) Chain *chain = NULL;
+
+    assert_int_equal(chain_open(dir_fd, "log", &chain, NULL), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+        _cleanup_json_ Json *members = json_new_object();
+
+        assert_int_equal(json_set_string(members, own[i], "x"), 0);
+        assert_int_equal(chain_append(chain, members, NULL), -EINVAL);
+    }
+    assert_int_equal(chain_head(chain)->seq, RECORDS);
+}
+
 static int count(const Json *record, const ChainHead *head, void *userdata)
 {
     assert_int_equal(json_get_int(record, "seq", 0), head->seq);
@@ -246,6 +261,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_cut_off_end_is_found, set_up),
         cmocka_unit_test_setup(test_a_torn_end_is_mended_and_no_whole_record_lost, set_up),
         cmocka_unit_test_setup(test_a_record_may_not_be_longer_than_the_limit, set_up),
+        cmocka_unit_test_setup(test_the_members_of_the_chain_are_not_given, set_up),
         cmocka_unit_test_setup(test_a_visitor_may_end_the_walk, set_up),
     };
 
