@@ -18,7 +18,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,8 +28,6 @@
  * of one that just ends. */
 #define HANDOVER_MS 5000
 #define HANDOVER_STEP_MS 5
-/* For every connection to follow some dozens of calls. */
-#define DESCRIPTORS_WANTED 65536
 
 typedef struct Agent {
     uv_loop_t loop;
@@ -287,18 +284,6 @@ static int listen_everywhere(Agent *agent, Error *err)
     return r == 0 && arg_is_stdio ? serve_stdio(agent, err) : r;
 }
 
-/* A call that is followed costs up to three descriptors, and the soft limit that most programs
- * inherit is for those that still use select(2). */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS_WANTED) {
-        limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)DESCRIPTORS_WANTED);
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* with less it refuses when there are no more */
-    }
-}
-
 /* From here on the loop has handles, so every end goes through stop(). */
 static int serve(Agent *agent)
 {
@@ -410,7 +395,6 @@ int main(int argc, char **argv)
         return EX_OK;
     }
     (void)signal(SIGPIPE, SIG_IGN);
-    raise_descriptor_limit();
     if (uv_loop_init(&agent.loop) < 0) {
         log_error("making the loop: %s", strerror(errno));
         code = EX_UNAVAILABLE;

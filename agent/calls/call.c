@@ -467,6 +467,7 @@ int call_run(Call *call, Error *err)
                            .spec = &start.spec,
                            .call = call->id,
                            .cgroup = start.cgroup,
+                           .files_max = calls->processes.files_max,
                            .call_fd = start.call_fd,
                            .lock_fd = start.lock_fd,
                            .control_fd = start.control_fd,

@@ -433,7 +433,6 @@ int calls_open(uv_loop_t *loop, const AgentConfig *config, Calls **ret, Error *e
     TAILQ_INIT(&calls->queue);
     TAILQ_INIT(&calls->running);
     TAILQ_INIT(&calls->pending);
-    spawn_list_init(&calls->processes, loop);
     r = open_state(calls, err);
     if (r == 0 && containment_init(&calls->containment) < 0) {
         r = error_set(err, -ENOMEM, "out of memory");
@@ -442,6 +441,7 @@ int calls_open(uv_loop_t *loop, const AgentConfig *config, Calls **ret, Error *e
         free_calls(calls);
         return r;
     }
+    spawn_list_init(&calls->processes, loop); /* now that it is certain that we stay */
     init_handles(calls);
     r = load_all(calls, err);
     if (r < 0) {

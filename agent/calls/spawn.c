@@ -8,12 +8,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,6 +153,10 @@ int spawn_build_arguments(const SpawnRequest *request, char ***ret)
     if (spec->is_terminal) {
         add(&strings, "--terminal");
     }
+    if (request->files_max > 0) {
+        add(&strings, "--files-max");
+        add(&strings, "%lld", (long long)request->files_max);
+    }
     if (request->cgroup) {
         add(&strings, "--cgroup");
         add(&strings, "%s", request->cgroup);
@@ -173,12 +179,13 @@ int spawn_build_arguments(const SpawnRequest *request, char ***ret)
 
 void spawn_list_init(SpawnList *list, uv_loop_t *loop)
 {
-    struct rlimit more;
+    struct rlimit files;
 
     *list = (SpawnList){.loop = loop};
-    if (getrlimit(RLIMIT_NOFILE, &list->files) == 0) {
-        more = (struct rlimit){list->files.rlim_max, list->files.rlim_max};
-        (void)setrlimit(RLIMIT_NOFILE, &more);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        list->files_max = (int64_t)MIN(files.rlim_cur, (rlim_t)INT_MAX);
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
     }
 }
 
@@ -252,9 +259,6 @@ static int run_shim(SpawnList *list, char **arguments, char **environment,
         forget_shim(shim);
         return r;
     }
-    /* The shim is still loading; what it starts gets its limits. Programs that use select(2), or
-     * close all that they could have, do badly with a million. */
-    (void)prlimit(shim->handle.pid, RLIMIT_NOFILE, &list->files, NULL);
     return 0;
 }
 

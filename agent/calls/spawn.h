@@ -5,7 +5,6 @@
 #include "agent/calls/agent-config.h"
 #include "agent/calls/store/call-dir.h"
 
-#include <sys/resource.h>
 #include <uv.h>
 
 /* One shim, until it was reaped. */
@@ -21,8 +20,8 @@ typedef struct SpawnList {
     SpawnedShim *first;
     pid_t remover_pid; /* 0: none */
     uv_poll_t *remover;
-    unsigned n_open;     /* handles that the loop still has */
-    struct rlimit files; /* RLIMIT_NOFILE as the agent was given it */
+    unsigned n_open;   /* handles that the loop still has */
+    int64_t files_max; /* RLIMIT_NOFILE that the agent was given; 0: it has not changed it */
     void (*closed)(void *userdata);
     void *userdata;
 } SpawnList;
@@ -34,13 +33,14 @@ typedef struct SpawnRequest {
     const CallSpec *spec;
     const char *call;
     const char *cgroup; /* or NULL */
+    int64_t files_max;  /* 0: as the agent has it */
     int call_fd;
     int lock_fd;
     int control_fd; /* listening */
 } SpawnRequest;
 
 /* Lets this process have as many descriptors as it may: a call that somebody follows takes six.
- * Shims get the limit that the agent was started with. */
+ * What was before is kept for the shims (files_max). */
 void spawn_list_init(SpawnList *list, uv_loop_t *loop);
 
 /* Lets the processes go on. Where the loop still has handles (n_open > 0), `closed` is called once

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,6 +37,7 @@ static int64_t arg_timeout_ms;
 static int64_t arg_silence_timeout_ms;
 static int64_t arg_grace_ms;
 static bool arg_is_terminal;
+static int64_t arg_files_max; /* 0: as it is */
 static const char *arg_cgroup;
 static SecretArgument arg_secrets[SECRETS_MAX];
 static size_t arg_n_secrets;
@@ -79,6 +81,12 @@ static int parse_option(int option)
             return -EINVAL;
         }
         return 0;
+    case 'f':
+        if (text_parse_int(optarg, 1, INT_MAX, &arg_files_max) < 0) {
+            log_error("'%s' is not a number of files", optarg);
+            return -EINVAL;
+        }
+        return 0;
     case 'T':
         arg_is_terminal = true;
         return 0;
@@ -99,6 +107,7 @@ static int parse_arguments(int argc, char **argv)
         {"silence-timeout-ms", required_argument, NULL, 's'},
         {"grace-ms", required_argument, NULL, 'g'},
         {"terminal", no_argument, NULL, 'T'},
+        {"files-max", required_argument, NULL, 'f'},
         {"cgroup", required_argument, NULL, 'c'},
         {"secret", required_argument, NULL, 'S'},
         {0},
@@ -196,6 +205,20 @@ static void wipe_environment(void)
     }
 }
 
+/* Of an agent that may have many open, more than is good for programs that use select(2) or close
+ * all that they could have. */
+static void limit_files(void)
+{
+    struct rlimit files;
+
+    if (arg_files_max > 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = MIN((rlim_t)arg_files_max, files.rlim_max);
+        if (setrlimit(RLIMIT_NOFILE, &files) < 0) {
+            log_debug("the limit of open files stays as it is: %s", strerror(errno));
+        }
+    }
+}
+
 static void open_cgroup(Cgroup *cgroup)
 {
     _cleanup_error_ Error err = {0};
@@ -233,6 +256,7 @@ static int run_call(Mask *mask, Journal *journal, Control *control, Error *err)
             .journal = journal,
         };
 
+        limit_files();
         open_cgroup(&cgroup);
         r = supervise_run(&request, &end, &reason, err);
         if (r < 0) {

@@ -515,6 +515,11 @@ class Output(ShimCase):
             if r["type"] == "log":
                 log[r["offset"]:r["offset"] + r["length"]].decode()  # raises where one is cut
 
+    def test_a_limit_of_open_files(self):
+        call, end = self.run_call("ulimit -Sn", options=("--files-max", "123"))
+        self.assertEnded(end, "succeeded", "")
+        self.assertEqual(call.logged("stdout"), b"123\n")
+
     def test_a_terminal(self):
         call, end = self.run_call("test -t 1 && test -t 2 && stty size </dev/tty; echo err >&2; echo out;"
                                   "echo report >&3; ps -o stat= -p $$ | cut -c2", options=("--terminal",))
