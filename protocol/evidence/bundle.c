@@ -64,54 +64,64 @@ void bundle_done(Bundle *bundle)
     *bundle = (Bundle){0};
 }
 
-/* One key may stand twice in the list, with different roles: whichever has the needed one counts.
- */
+/* The first of the keys with a role of the mask (0: any key) that has signed; NULL: none has. */
 static int find_signer(const DsseEnvelope *envelope, const TrustedKey *keys, size_t n_keys,
-                       KeyRole needed, const TrustedKey **ret)
+                       unsigned mask, const TrustedKey **ret)
 {
-    *ret = NULL;
-    for (size_t i = 0; i < n_keys; i++) {
-        size_t index;
-        int r = dsse_find_signer(envelope, &keys[i].key, 1, &index);
+    _cleanup_free_ Key **chosen = calloc(n_keys + 1, sizeof(*chosen));
+    _cleanup_free_ const TrustedKey **owners = calloc(n_keys + 1, sizeof(*owners));
+    size_t n = 0, index;
+    int r;
 
-        if (r < 0 && r != -ENOKEY) {
-            return r;
-        }
-        if (r == 0 && (!*ret || keys[i].roles & needed)) {
-            *ret = &keys[i];
-            if (keys[i].roles & needed) {
-                return 0;
-            }
+    if (!chosen || !owners) {
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < n_keys; i++) {
+        if (!mask || keys[i].roles & mask) {
+            chosen[n] = keys[i].key;
+            owners[n++] = &keys[i];
         }
     }
+    r = dsse_find_signer(envelope, chosen, n, &index);
+    *ret = r == 0 ? owners[index] : NULL;
+    return r == -ENOKEY ? 0 : r;
+}
+
+/* One key may stand twice in the list, with different roles: whichever has the needed one counts.
+ */
+static int find_role(const DsseEnvelope *envelope, const TrustedKey *keys, size_t n_keys,
+                     BundleEntry *entry)
+{
+    KeyRole needed = bundle_role_for(entry->statement.kind);
+    const TrustedKey *signer = entry->signer;
+    int r = signer->roles & needed ? 0 : find_signer(envelope, keys, n_keys, needed, &signer);
+
+    if (r < 0) {
+        return r;
+    }
+    entry->signer = signer ? signer : entry->signer;
+    entry->trust = entry->signer->roles & needed ? BUNDLE_TRUSTED : BUNDLE_WRONG_ROLE;
     return 0;
 }
 
 static int read_signed(const DsseEnvelope *envelope, const TrustedKey *keys, size_t n_keys,
                        BundleEntry *entry, Error *err)
 {
-    KeyRole needed;
     int r = find_signer(envelope, keys, n_keys, 0, &entry->signer);
 
-    if (r < 0) {
-        return error_set_errno(err, r, "cannot check the signature");
-    }
-    if (!entry->signer) {
+    if (r == 0 && !entry->signer) {
         entry->trust = BUNDLE_UNTRUSTED;
         return 0;
     }
-    r = statement_parse(buffer_text(&envelope->payload), envelope->payload.len, &entry->statement,
-                        err);
-    if (r < 0) {
-        return r;
+    if (r == 0) {
+        r = statement_parse(buffer_text(&envelope->payload), envelope->payload.len,
+                            &entry->statement, err);
+        if (r < 0) {
+            return r;
+        }
+        r = find_role(envelope, keys, n_keys, entry);
     }
-    needed = bundle_role_for(entry->statement.kind);
-    r = find_signer(envelope, keys, n_keys, needed, &entry->signer);
-    if (r < 0) {
-        return error_set_errno(err, r, "cannot check the signature");
-    }
-    entry->trust = entry->signer->roles & needed ? BUNDLE_TRUSTED : BUNDLE_WRONG_ROLE;
-    return 0;
+    return r < 0 ? error_set_errno(err, r, "cannot check the signature") : 0;
 }
 
 static int read_entry(const char *line, size_t n, const TrustedKey *keys, size_t n_keys,
