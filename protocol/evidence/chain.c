@@ -301,21 +301,10 @@ Chain *chain_free(Chain *chain)
 
 static int write_record(Chain *chain, const Buffer *line)
 {
-    size_t done = 0;
+    int r = lseek(chain->fd, chain->size, SEEK_SET) < 0 ? -errno : 0;
 
-    while (done < line->len) {
-        ssize_t n =
-            pwrite(chain->fd, line->data + done, line->len - done, chain->size + (off_t)done);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return n < 0 ? -errno : -EIO;
-        }
-        done += (size_t)n;
-    }
-    return fsync(chain->fd) < 0 ? -errno : 0;
+    r = r < 0 ? r : fd_write_all(chain->fd, line->data, line->len);
+    return r == 0 && fsync(chain->fd) < 0 ? -errno : r;
 }
 
 int chain_append(Chain *chain, const Json *members, Error *err)
