@@ -13,15 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Hands the sentence over; the caller frees it. */
-static int tell(int r, Error *err, char **ret_error)
-{
-    if (r < 0 && ret_error) {
-        *ret_error = strdup(error_text(err));
-    }
-    return r;
-}
-
 static int unpack(const char *path, const char *directory, Error *err)
 {
     _cleanup_free_ char *parent_text = strdup(directory), *name_text = strdup(directory);
@@ -48,7 +39,7 @@ _public_ int slipway_archive_unpack(const char *path, const char *directory, cha
 {
     _cleanup_error_ Error err = {0};
 
-    return tell(unpack(path, directory, &err), &err, ret_error);
+    return error_tell(&err, unpack(path, directory, &err), ret_error);
 }
 
 static int pack(const char *directory, const char *path, Error *err)
@@ -85,5 +76,5 @@ _public_ int slipway_archive_pack(const char *directory, const char *path, char 
 {
     _cleanup_error_ Error err = {0};
 
-    return tell(pack(directory, path, &err), &err, ret_error);
+    return error_tell(&err, pack(directory, path, &err), ret_error);
 }

@@ -18,15 +18,6 @@
 
 #define NONCE_BYTES 16
 
-/* Hands the sentence over; the caller frees it. */
-static int tell(int r, const Error *err, char **ret_error)
-{
-    if (r < 0 && ret_error) {
-        *ret_error = strdup(error_text(err));
-    }
-    return r;
-}
-
 /* ---- keys -------------------------------------------------------------------------------------
  */
 
@@ -72,7 +63,7 @@ _public_ int slipway_key_generate(const char *path, char **ret_id, char **ret_er
 {
     _cleanup_error_ Error err = {0};
 
-    return tell(generate(path, ret_id, &err), &err, ret_error);
+    return error_tell(&err, generate(path, ret_id, &err), ret_error);
 }
 
 /* ---- approvals --------------------------------------------------------------------------------
@@ -147,7 +138,7 @@ _public_ int slipway_approval_sign(const char *key_path, const char *digest, con
 {
     _cleanup_error_ Error err = {0};
 
-    return tell(sign(key_path, digest, name, predicate, ret_line, &err), &err, ret_error);
+    return error_tell(&err, sign(key_path, digest, name, predicate, ret_line, &err), ret_error);
 }
 
 /* ---- bundles ----------------------------------------------------------------------------------
@@ -247,7 +238,7 @@ _public_ int slipway_bundle_read(const char *text, size_t len, const SlipwayJson
 {
     _cleanup_error_ Error err = {0};
 
-    return tell(read_bundle(text, len, keys, ret, &err), &err, ret_error);
+    return error_tell(&err, read_bundle(text, len, keys, ret, &err), ret_error);
 }
 
 /* ---- the audit log ----------------------------------------------------------------------------
@@ -332,7 +323,8 @@ _public_ int slipway_audit_check(const char *path, const SlipwayJson *heads,
     _cleanup_error_ Error err = {0};
     int r = check_audit(path, heads, &walk, ret_head, &err);
 
-    return err.code ? tell(r, &err, ret_error) : r; /* not 0 may also be the callback's answer */
+    return err.code ? error_tell(&err, r, ret_error)
+                    : r; /* not 0 may also be the callback's answer */
 }
 
 _public_ char *slipway_sha256(const void *data, size_t len)

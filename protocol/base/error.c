@@ -85,3 +85,11 @@ const char *error_text(const Error *err)
 {
     return err->text ? err->text : strerror(-err->code);
 }
+
+int error_tell(const Error *err, int r, char **ret_text)
+{
+    if (r < 0 && ret_text) {
+        *ret_text = strdup(error_text(err));
+    }
+    return r;
+}

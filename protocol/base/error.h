@@ -25,6 +25,10 @@ int error_set_errno(Error *err, int code, const char *format, ...) _printf_(3, 4
  * is NULL, since nobody can tell which it was. */
 int error_wrap(Error *err, const char *format, ...) _printf_(2, 3);
 
+/* For an interface that has no Error: where `r` is negative, *ret_text (may be NULL) gets a copy of
+ * the sentence, to free(). Returns `r`. */
+int error_tell(const Error *err, int r, char **ret_text);
+
 /* The sentence, never NULL: falls back on the name of the errno. Borrowed. */
 const char *error_text(const Error *err);
 

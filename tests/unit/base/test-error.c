@@ -74,9 +74,24 @@ static void done_makes_it_empty_again(void **state)
     error_done(&err);
 }
 
+static void a_failure_is_told_to_who_has_no_error(void **state)
+{
+    _cleanup_error_ Error err = {0};
+    char *text = NULL;
+
+    assert_int_equal(error_tell(&err, 3, &text), 3);
+    assert_null(text);
+    (void)error_set(&err, -EINVAL, "why");
+    assert_int_equal(error_tell(&err, -EINVAL, NULL), -EINVAL);
+    assert_int_equal(error_tell(&err, -EINVAL, &text), -EINVAL);
+    assert_string_equal(text, "why");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_failure_is_told_to_who_has_no_error),
         cmocka_unit_test(set_returns_the_code_and_keeps_the_sentence),
         cmocka_unit_test(set_replaces_what_was_there),
         cmocka_unit_test(set_errno_names_the_errno),
