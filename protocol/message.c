@@ -117,9 +117,8 @@ static int finish_line(Buffer *out, size_t start, int r)
     if (r == 0) {
         r = buffer_append(out, "}\n", 2);
     }
-    if (r < 0 && out->data) {
-        out->len = start;
-        out->data[start] = '\0';
+    if (r < 0) {
+        buffer_truncate(out, start);
     }
     return r;
 }

@@ -132,8 +132,7 @@ static void check_child(Validation *v, const Json *schema, const char *token, co
         return;
     }
     check_value(v, schema, value);
-    v->pointer.len = len;
-    v->pointer.data[len] = '\0';
+    buffer_truncate(&v->pointer, len);
 }
 
 static bool type_matches(Validation *v, const Json *wanted, const Json *value)
@@ -288,8 +287,7 @@ static void mistake_unknown(Validation *v, const Json *properties, const char *n
     }
     mistake(v, "unknown member%s%s%s", meant ? "; did you mean \"" : "", meant ? meant : "",
             meant ? "\"?" : "");
-    v->pointer.len = len;
-    v->pointer.data[len] = '\0';
+    buffer_truncate(&v->pointer, len);
 }
 
 static void check_additional(Validation *v, const Json *schema, const Json *rule, const Json *value)

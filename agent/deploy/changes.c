@@ -448,7 +448,7 @@ static int write_text(const ChangesFacts *facts, const Lists *lists, Buffer *tex
     r = r < 0 ? r : append_files(lists, text);
     r = r < 0 ? r : append_configuration(lists, text);
     while (r == 0 && text->len > 0 && text->data[text->len - 1] == '\n') {
-        text->data[--text->len] = '\0';
+        buffer_truncate(text, text->len - 1);
     }
     return r;
 }

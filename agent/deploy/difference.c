@@ -56,10 +56,7 @@ static int compare_child(Difference *d, const char *token, const Json *before, b
     int r = json_pointer_append(&d->pointer, token);
 
     r = r < 0 ? r : compare(d, before, was, after, is);
-    d->pointer.len = len;
-    if (d->pointer.data) {
-        d->pointer.data[len] = '\0';
-    }
+    buffer_truncate(&d->pointer, len);
     return r;
 }
 

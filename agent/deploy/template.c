@@ -324,10 +324,7 @@ static int fill_child(Filling *f, const Json *from, const char *token, Json **re
     int r = json_pointer_append(&f->pointer, token);
 
     r = r < 0 ? r : fill_value(f, from, ret);
-    f->pointer.len = len;
-    if (f->pointer.data) {
-        f->pointer.data[len] = '\0';
-    }
+    buffer_truncate(&f->pointer, len);
     return r;
 }
 

@@ -129,8 +129,7 @@ int request_answer_take(Request *request, Json *result, Error *err)
     int r = owned ? message_append_result(out, request->id, owned) : -ENOMEM;
 
     if (r == 0 && out->len - start > CHANNEL_LINE_MAX) {
-        out->len = start;
-        out->data[start] = '\0';
+        buffer_truncate(out, start);
         return error_set(err, -ENOBUFS, "the answer is longer than %zu bytes; ask for less",
                          CHANNEL_LINE_MAX);
     }

@@ -63,7 +63,7 @@ static int append_details(Buffer *out, const Json *details)
     }
     assert(out->data[start] == '{' && out->data[out->len - 1] == '}');
     out->data[start] = ',';
-    out->data[--out->len] = '\0';
+    buffer_truncate(out, out->len - 1);
     return 0;
 }
 
@@ -77,9 +77,8 @@ int event_line_append(Buffer *out, const char *call, const CallEvent *event)
                                           : append_details(out, event->details);
     }
     r = r == 0 ? buffer_append(out, "}}\n", 3) : r;
-    if (r < 0 && out->data) {
-        out->len = start;
-        out->data[start] = '\0';
+    if (r < 0) {
+        buffer_truncate(out, start);
     }
     return r;
 }

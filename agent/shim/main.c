@@ -161,7 +161,7 @@ static int load_secret(const SecretArgument *secret, Mask *mask, Error *err)
     r = buffer_reserve(&b, b.limit - 1);
     r = r < 0 ? error_set(err, r, "out of memory") : file_read(AT_FDCWD, secret->file, &b, err);
     if (r == 0 && b.len > 0 && b.data[b.len - 1] == '\n') {
-        b.data[--b.len] = '\0';
+        buffer_truncate(&b, b.len - 1);
     }
     if (r == 0 && memchr(buffer_text(&b), '\0', b.len)) {
         r = error_set(err, -EINVAL, "a NUL byte cannot be in a variable");

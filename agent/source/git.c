@@ -329,7 +329,7 @@ int git_try(const Git *git, const char *directory, const char *const *arguments,
         return r == -ENOMEM ? r : 1;
     }
     while (output && output->len > 0 && output->data[output->len - 1] == '\n') {
-        output->data[--output->len] = '\0';
+        buffer_truncate(output, output->len - 1);
     }
     return 0;
 }

@@ -111,7 +111,7 @@ static void read_boot_id(Buffer *id)
         buffer_clear(id);
     }
     while (id->len > 0 && id->data[id->len - 1] == '\n') {
-        id->data[--id->len] = '\0';
+        buffer_truncate(id, id->len - 1);
     }
 }
 

@@ -67,9 +67,8 @@ int file_read(int dir_fd, const char *name, Buffer *b, Error *err)
         return error_set(err, -EINVAL, "cannot read '%s': not a regular file", name);
     }
     r = read_to_end(fd, st.st_size, b);
-    if (r < 0 && b->data) {
-        b->len = start;
-        b->data[start] = '\0';
+    if (r < 0) {
+        buffer_truncate(b, start);
     }
     if (r == -ENOBUFS) {
         return error_set(err, r, "'%s' is larger than the %zu bytes allowed", name,

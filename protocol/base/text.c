@@ -98,9 +98,8 @@ int text_append_utf8(Buffer *b, const char *data, size_t n)
         data += good;
         n -= good;
     }
-    if (r < 0 && b->data) {
-        b->len = start;
-        b->data[start] = '\0';
+    if (r < 0) {
+        buffer_truncate(b, start);
     }
     return r;
 }
@@ -231,9 +230,8 @@ int text_append_json(Buffer *b, const char *data, size_t n)
     if (r == 0) {
         r = buffer_append(b, "\"", 1);
     }
-    if (r < 0 && b->data) {
-        b->len = start;
-        b->data[start] = '\0';
+    if (r < 0) {
+        buffer_truncate(b, start);
     }
     return r;
 }

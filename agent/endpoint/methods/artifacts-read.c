@@ -39,8 +39,7 @@ int method_artifacts_read(Request *request, Error *err)
     r = append_answer(out, &session->artifact, request->id, json_get_int(params, "offset", 0),
                       (size_t)json_get_int(params, "length", 0), &is_last, err);
     if (r < 0 && out->data) { /* an error is answered instead of half a line */
-        out->len = start;
-        out->data[start] = '\0';
+        buffer_truncate(out, start);
     }
     if (r < 0 || is_last) {
         open_artifact_done(&session->artifact);

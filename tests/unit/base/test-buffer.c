@@ -121,9 +121,24 @@ static void take_hands_the_text_over(void **state)
     assert_int_equal(buffer_append_text(&b, "new"), 0);
 }
 
+static void truncating_undoes_appends(void **state)
+{
+    _cleanup_buffer_ Buffer b = {0};
+
+    buffer_truncate(&b, 0); /* nothing was ever there */
+    assert_string_equal(buffer_text(&b), "");
+    assert_int_equal(buffer_append_text(&b, "kept, gone"), 0);
+    buffer_truncate(&b, 4);
+    assert_int_equal(b.len, 4);
+    assert_string_equal(buffer_text(&b), "kept");
+    assert_int_equal(buffer_append_text(&b, "!"), 0);
+    assert_string_equal(buffer_text(&b), "kept!");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(truncating_undoes_appends),
         cmocka_unit_test(empty_buffer_is_empty_text),
         cmocka_unit_test(appends_keep_a_nul_at_the_end),
         cmocka_unit_test(grows_through_many_sizes),
