@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 /* A child with a grandchild in a session of its own; both wait for ever, with `marker` in their
- * environment. Returns when both are there. */
+ * environment. Returns when both are there, and neither is in the middle of an exec, when its
+ * environment cannot be read. */
 static pid_t start_tree(const char *marker)
 {
     int ends[2];
@@ -23,7 +24,7 @@ static pid_t start_tree(const char *marker)
     pid = fork();
     if (pid == 0) {
         const char *const environment[] = {marker, NULL};
-        const char *const argv[] = {"sh", "-c", "setsid sh -c 'echo >&3; exec sleep 600' & wait",
+        const char *const argv[] = {"sh", "-c", "setsid sh -c 'echo >&3; kill -STOP $$' & wait",
                                     NULL};
 
         (void)dup2(ends[1], 3);
