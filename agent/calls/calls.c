@@ -270,7 +270,7 @@ static int open_state(Calls *calls, Error *err)
         const char *name;
         int *fd;
     } parts[] = {{"calls", &calls->calls_fd},
-                 {"keys", &calls->index.keys_fd},
+                 {"idempotency", &calls->index.keys_fd},
                  {"runs", &calls->index.runs_fd},
                  {"inputs", &calls->inputs_fd},
                  {"trash", &calls->trash_fd}};

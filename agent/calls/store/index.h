@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The ways to a call: keys/KEY by its idempotency key, runs/RUN/calls/CALL by its run (README.md).
- * Whatever a power cut took of them comes back with index_add. */
+/* The ways to a call: idempotency/KEY by its idempotency key, runs/RUN/calls/CALL by its run
+ * (README.md). Whatever a power cut took of them comes back with index_add. */
 #pragma once
 
 #include "protocol/base/macro.h"

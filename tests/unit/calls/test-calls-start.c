@@ -89,7 +89,7 @@ static void takes_a_key_that_leads_nowhere(void **state)
 
     fixture_init(&f, "");
     fixture_open(&f);
-    assert_int_equal(symlinkat("20200101t000000000-aaaa", f.fd, "state/keys/k"), 0);
+    assert_int_equal(symlinkat("20200101t000000000-aaaa", f.fd, "state/idempotency/k"), 0);
     call = fixture_start(&f, "succeed", "k", NULL);
     fixture_wait_state(&f, call, CALL_FINISHED);
     fixture_done(&f);
@@ -131,7 +131,7 @@ static void refuses_what_is_wrong(void **state)
         }
     }
     assert_int_equal(f.calls->n_all, 0);
-    assert_false(fixture_exists(&f, "state/keys/k"));
+    assert_false(fixture_exists(&f, "state/idempotency/k"));
     fixture_done(&f);
 }
 
@@ -250,7 +250,7 @@ static void tells_storage_from_the_rest(void **state)
     assert_int_equal(start(&f, request, &call, &is_existing), -EIO);
     assert_int_equal(f.calls->n_all, 0);
     assert_int_equal(f.calls->n_queued, 0);
-    assert_false(fixture_exists(&f, "state/keys/k"));
+    assert_false(fixture_exists(&f, "state/idempotency/k"));
     assert_false(fixture_exists(&f, "state/runs/k"));
     fixture_done(&f);
 }

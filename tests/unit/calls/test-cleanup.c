@@ -39,8 +39,8 @@ static void write_finished(Fixture *f, unsigned day, const char *run, char id[st
     fixture_write(f, path, "x");
     (void)snprintf(path, sizeof(path), "state/runs/%s/calls/%s", run ? run : id, id);
     fixture_write(f, path, "");
-    (void)snprintf(path, sizeof(path), "state/keys/%s", key);
-    fixture_write(f, "state/keys/x", "");
+    (void)snprintf(path, sizeof(path), "state/idempotency/%s", key);
+    fixture_write(f, "state/idempotency/x", "");
     assert_true(symlinkat(id, f->fd, path) == 0);
 }
 
@@ -84,10 +84,10 @@ static void removes_by_age(void **state)
     assert_non_null(calls_find(f.calls, ids[2]));
     assert_false(has(&f, "calls", ids[0]));
     assert_false(has(&f, "runs", ids[0])); /* its workspace with it */
-    assert_false(has(&f, "keys", "k1"));
+    assert_false(has(&f, "idempotency", "k1"));
     assert_true(has(&f, "calls", ids[2]));
     assert_true(has(&f, "runs", ids[2]));
-    assert_true(has(&f, "keys", "k3"));
+    assert_true(has(&f, "idempotency", "k3"));
     fixture_done(&f);
 }
 
