@@ -28,6 +28,8 @@
  * of one that just ends. */
 #define HANDOVER_MS 5000
 #define HANDOVER_STEP_MS 5
+/* The first controller's answers come before the first start's work. */
+#define HOST_KEY_DELAY_MS 100
 
 typedef struct Agent {
     uv_loop_t loop;
@@ -37,6 +39,7 @@ typedef struct Agent {
     uv_signal_t signals[3];
     size_t n_signals;
     uv_timer_t watchdog;
+    uv_timer_t host_key;
     bool is_stopping;
 } Agent;
 
@@ -182,6 +185,7 @@ static void on_calls_closed(void *userdata)
         uv_close((uv_handle_t *)&agent->signals[i], NULL);
     }
     uv_close((uv_handle_t *)&agent->watchdog, NULL);
+    uv_close((uv_handle_t *)&agent->host_key, NULL);
 }
 
 static void on_server_stopped(void *userdata)
@@ -224,6 +228,17 @@ static void on_watchdog(uv_timer_t *timer)
     systemd_notify("WATCHDOG=1");
 }
 
+static void on_host_key(uv_timer_t *timer)
+{
+    Agent *agent = timer->data;
+    _cleanup_error_ Error problem = {0};
+
+    if (!agent->is_stopping && calls_make_host_key(agent->calls, &problem) < 0) {
+        log_warning("this host has no key, so what it does cannot be proved: %s",
+                    error_text(&problem));
+    }
+}
+
 static void watch_process(Agent *agent)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
@@ -238,7 +253,10 @@ static void watch_process(Agent *agent)
             agent->n_signals++;
         }
     }
-    (void)uv_timer_init(&agent->loop, &agent->watchdog); /* cannot fail */
+    (void)uv_timer_init(&agent->loop, &agent->watchdog); /* cannot fail, neither of them */
+    (void)uv_timer_init(&agent->loop, &agent->host_key);
+    agent->host_key.data = agent;
+    (void)uv_timer_start(&agent->host_key, on_host_key, HOST_KEY_DELAY_MS, 0);
     if (watchdog_ms > 0) {
         (void)uv_timer_start(&agent->watchdog, on_watchdog, (uint64_t)watchdog_ms,
                              (uint64_t)watchdog_ms);

@@ -129,6 +129,9 @@ void call_wake_followers(Call *call);
 /* Follower: called for each one that was woken. */
 void follower_wake(CallFollower *follower);
 
+/* What slipway-host-key makes, from the state directory (agent/release/host-key.h). */
+#define CALLS_PUBLIC_KEY "keys/agent.pub"
+
 /* ---- calls.c, for call.c and cleanup.c ---- */
 
 /* Something is to be done on this turn of the loop, outside of the caller's function. */

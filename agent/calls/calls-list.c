@@ -4,6 +4,7 @@
 #include "agent/calls/cleanup.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
+#include "protocol/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* One of Ed25519 has 113 bytes. */
+#define PUBLIC_KEY_MAX ((size_t)16 << 10)
 
 /* ---- the state of one -------------------------------------------------------------------------
  */
@@ -372,6 +376,16 @@ static int set_problems(Calls *calls, const CleanupDisk *disk, Json *health)
     return json_set_take(health, "problems", problems);
 }
 
+/* Absent while there is none: it is made soon after the first start. */
+static int set_public_key(const Calls *calls, Json *health)
+{
+    _cleanup_buffer_ Buffer pem = BUFFER_INIT(PUBLIC_KEY_MAX);
+
+    return file_read(calls->state_fd, CALLS_PUBLIC_KEY, &pem, NULL) == 0
+               ? json_set_string(health, "publicKey", buffer_text(&pem))
+               : 0;
+}
+
 int calls_health(Calls *calls, Json **ret, Error *err)
 {
     _cleanup_json_ Json *health = json_new_object();
@@ -395,6 +409,7 @@ int calls_health(Calls *calls, Json **ret, Error *err)
                              VALUES(disk.free_bytes, disk.total_bytes))
                : r;
     r = r == 0 ? json_set_string(health, "containment", containment_mode(&calls->containment)) : r;
+    r = r == 0 ? set_public_key(calls, health) : r;
     r = r == 0 ? set_problems(calls, &disk, health) : r;
     if (r < 0) {
         return error_set(err, r, "out of memory");

@@ -514,6 +514,13 @@ int calls_cancel(Calls *calls, Call *call, Error *err)
     }
 }
 
+int calls_make_host_key(Calls *calls, Error *err)
+{
+    return file_exists(calls->state_fd, CALLS_PUBLIC_KEY)
+               ? 0
+               : spawn_host_key(&calls->processes, calls->config, err);
+}
+
 int calls_write_input(Calls *calls, const char *input, int64_t offset, const void *data, size_t n,
                       bool is_last, const char *sha256, int64_t *ret_size, Error *err)
 {

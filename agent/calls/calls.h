@@ -36,6 +36,9 @@ int calls_open(uv_loop_t *loop, const AgentConfig *config, Calls **ret, Error *e
  * closed the handles, then `closed` is called. */
 void calls_close(Calls *calls, void (*closed)(void *userdata), void *userdata);
 
+/* Has the host's key made where there is none, by a program of its own; returns at once. */
+int calls_make_host_key(Calls *calls, Error *err) _must_check_;
+
 /* What a controller asks for; all borrowed. Times <= 0 mean the configured limit, which they may
  * not exceed (they are cut down to it). */
 typedef struct CallRequest {
@@ -71,8 +74,8 @@ int calls_cancel(Calls *calls, Call *call, Error *err) _must_check_;
 int calls_list(Calls *calls, unsigned states, const char *run, size_t limit, Json **ret,
                Error *err) _must_check_;
 
-/* The `health` members slots, queue, calls, disk, containment and the problems that this room
- * knows. */
+/* The `health` members slots, queue, calls, disk, containment, publicKey and the problems that this
+ * room knows. */
 int calls_health(Calls *calls, Json **ret, Error *err) _must_check_;
 
 const char *call_id(const Call *call);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define SHIM "slipway-shim"
+#define HOST_KEY "slipway-host-key"
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define REMOVER_NICE 10
 
@@ -174,7 +175,7 @@ int spawn_build_arguments(const SpawnRequest *request, char ***ret)
     return take(&strings, ret);
 }
 
-/* ---- shims ------------------------------------------------------------------------------------
+/* ---- processes --------------------------------------------------------------------------------
  */
 
 void spawn_list_init(SpawnList *list, uv_loop_t *loop)
@@ -196,32 +197,58 @@ static void on_handle_closed(SpawnList *list)
     }
 }
 
-static void on_shim_closed(uv_handle_t *handle)
+static void on_process_closed(uv_handle_t *handle)
 {
-    SpawnedShim *shim = handle->data;
-    SpawnList *list = shim->list;
+    SpawnedProcess *process = handle->data;
+    SpawnList *list = process->list;
 
-    free(shim);
+    free(process);
     on_handle_closed(list);
 }
 
-static void forget_shim(SpawnedShim *shim)
+static void forget_process(SpawnedProcess *process)
 {
-    SpawnedShim **link = &shim->list->first;
+    SpawnedProcess **link = &process->list->first;
 
-    while (*link != shim) {
+    while (*link != process) {
         link = &(*link)->next;
     }
-    *link = shim->next;
-    uv_close((uv_handle_t *)&shim->handle, on_shim_closed);
+    *link = process->next;
+    uv_close((uv_handle_t *)&process->handle, on_process_closed);
 }
 
-/* The call learns of its shim's end from the control socket, as after an adoption; here it is only
+/* A call learns of its shim's end from the control socket, as after an adoption; here it is only
  * reaped. */
-static void on_shim_exit(uv_process_t *process, int64_t status, int signal)
+static void on_process_exit(uv_process_t *handle, int64_t status, int signal)
 {
-    forget_shim(process->data);
+    forget_process(handle->data);
 }
+
+static int start_process(SpawnList *list, uv_process_options_t *options)
+{
+    SpawnedProcess *process = calloc(1, sizeof(*process));
+    int r;
+
+    if (!process) {
+        return -ENOMEM;
+    }
+    process->list = list;
+    process->handle.data = process;
+    process->next = list->first;
+    list->first = process;
+    list->n_open++;
+    options->exit_cb = on_process_exit;
+    r = uv_spawn(list->loop, &process->handle, options);
+    uv_unref((uv_handle_t *)&process->handle);
+    if (r < 0) {
+        forget_process(process);
+        return r;
+    }
+    return 0;
+}
+
+/* ---- shims ------------------------------------------------------------------------------------
+ */
 
 static int run_shim(SpawnList *list, char **arguments, char **environment,
                     const SpawnRequest *request, int spec_fd)
@@ -229,9 +256,7 @@ static int run_shim(SpawnList *list, char **arguments, char **environment,
     const int fds[] = {spec_fd,          STDERR_FILENO,       STDERR_FILENO,
                        request->call_fd, request->control_fd, request->lock_fd};
     uv_stdio_container_t stdio[ARRAY_SIZE(fds)];
-    SpawnedShim *shim = calloc(1, sizeof(*shim));
     uv_process_options_t options = {
-        .exit_cb = on_shim_exit,
         .file = arguments[0],
         .args = arguments,
         .env = environment,
@@ -240,26 +265,11 @@ static int run_shim(SpawnList *list, char **arguments, char **environment,
         .stdio_count = (int)ARRAY_SIZE(fds),
         .stdio = stdio,
     };
-    int r;
 
-    if (!shim) {
-        return -ENOMEM;
-    }
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
         stdio[i] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = fds[i]};
     }
-    shim->list = list;
-    shim->handle.data = shim;
-    shim->next = list->first;
-    list->first = shim;
-    list->n_open++;
-    r = uv_spawn(list->loop, &shim->handle, &options);
-    uv_unref((uv_handle_t *)&shim->handle);
-    if (r < 0) {
-        forget_shim(shim);
-        return r;
-    }
-    return 0;
+    return start_process(list, &options);
 }
 
 int spawn_shim(SpawnList *list, const SpawnRequest *request, Error *err)
@@ -284,6 +294,37 @@ int spawn_shim(SpawnList *list, const SpawnRequest *request, Error *err)
                                request->spec->workspace);
     }
     return 0;
+}
+
+/* ---- the host's key ---------------------------------------------------------------------------
+ */
+
+int spawn_host_key(SpawnList *list, const AgentConfig *config, Error *err)
+{
+    _cleanup_free_ char *program = NULL, *directory = NULL;
+    uv_stdio_container_t stdio[] = {
+        {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
+        {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
+    };
+    int r;
+
+    if (asprintf(&program, "%s/" HOST_KEY, config->libexec_directory) < 0) {
+        program = NULL;
+    }
+    if (asprintf(&directory, "%s/keys", config->state_directory) < 0) {
+        directory = NULL;
+    }
+    if (!program || !directory) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    r = start_process(list, &(uv_process_options_t){
+                                .file = program,
+                                .args = (char *[]){program, directory, NULL},
+                                .stdio_count = (int)ARRAY_SIZE(stdio),
+                                .stdio = stdio,
+                            });
+    return r < 0 ? error_set_errno(err, r, "starting '%s'", program) : 0;
 }
 
 /* ---- the remover ------------------------------------------------------------------------------
@@ -394,7 +435,7 @@ void spawn_list_close(SpawnList *list, void (*closed)(void *userdata), void *use
     list->closed = closed;
     list->userdata = userdata;
     while (list->first) {
-        forget_shim(list->first);
+        forget_process(list->first);
     }
     if (list->remover) {
         forget_remover(list);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The one place where the agent starts processes: shims, and the child that empties the trash. */
+/* The one place where the agent starts processes: shims, the program that makes the host's key, and
+ * the child that empties the trash. */
 #pragma once
 
 #include "agent/calls/agent-config.h"
@@ -7,17 +8,17 @@
 
 #include <uv.h>
 
-/* One shim, until it was reaped. */
-typedef struct SpawnedShim {
+/* One process, until it was reaped. */
+typedef struct SpawnedProcess {
     uv_process_t handle;
     struct SpawnList *list;
-    struct SpawnedShim *next;
-} SpawnedShim;
+    struct SpawnedProcess *next;
+} SpawnedProcess;
 
 /* Processes of one loop. A handle lives until its process was reaped or the list is closed. */
 typedef struct SpawnList {
     uv_loop_t *loop;
-    SpawnedShim *first;
+    SpawnedProcess *first;
     pid_t remover_pid; /* 0: none */
     uv_poll_t *remover;
     unsigned n_open;   /* handles that the loop still has */
@@ -50,6 +51,9 @@ void spawn_list_close(SpawnList *list, void (*closed)(void *userdata), void *use
 /* Starts the shim in a session of its own: it outlives the agent. A program that cannot be executed
  * is told at once, with its path. */
 int spawn_shim(SpawnList *list, const SpawnRequest *request, Error *err) _must_check_;
+
+/* Starts slipway-host-key on STATE/keys. What goes wrong in there it says on the agent's stderr. */
+int spawn_host_key(SpawnList *list, const AgentConfig *config, Error *err) _must_check_;
 
 /* Empties the directory `trash_fd` (borrowed) in a child at low priority; nothing happens while
  * there is one already. */

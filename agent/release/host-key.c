@@ -55,13 +55,29 @@ static int make_key(int dir_fd, Key **ret, Error *err)
     return 0;
 }
 
+/* Somebody may have tidied up the public file: it follows from the key. */
+static int read_key(int dir_fd, Key **ret, Error *err)
+{
+    _cleanup_(key_freep) Key *key = NULL;
+    int r = key_read_private(dir_fd, HOST_KEY_FILE, &key, err);
+
+    if (r == 0 && !file_exists(dir_fd, HOST_KEY_PUBLIC_FILE)) {
+        r = write_public(dir_fd, key, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    *ret = TAKE_PTR(key);
+    return 0;
+}
+
 int host_key_open(const char *directory, Key **ret, Error *err)
 {
     _cleanup_fd_ int dir_fd = -1;
     int r = open_directory(directory, &dir_fd, err);
 
     if (r == 0) {
-        r = file_exists(dir_fd, HOST_KEY_FILE) ? key_read_private(dir_fd, HOST_KEY_FILE, ret, err)
+        r = file_exists(dir_fd, HOST_KEY_FILE) ? read_key(dir_fd, ret, err)
                                                : make_key(dir_fd, ret, err);
     }
     return r < 0 ? error_wrap(err, "the key of this host, in '%s'", directory) : 0;

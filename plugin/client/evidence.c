@@ -66,6 +66,30 @@ _public_ int slipway_key_generate(const char *path, char **ret_id, char **ret_er
     return error_tell(&err, generate(path, ret_id, &err), ret_error);
 }
 
+static int find_id(const char *pem, char **ret_id, Error *err)
+{
+    _cleanup_(key_freep) Key *key = NULL;
+    char *id;
+    int r = key_parse_public(pem, strlen(pem), &key, err);
+
+    if (r < 0) {
+        return r;
+    }
+    id = strdup(key_id(key));
+    if (!id) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    *ret_id = id;
+    return 0;
+}
+
+_public_ int slipway_key_id(const char *pem, char **ret_id, char **ret_error)
+{
+    _cleanup_error_ Error err = {0};
+
+    return error_tell(&err, find_id(pem, ret_id, &err), ret_error);
+}
+
 /* ---- approvals --------------------------------------------------------------------------------
  */
 

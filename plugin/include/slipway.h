@@ -304,6 +304,9 @@ int slipway_archive_pack(const char *directory, const char *path, char **ret_err
  */
 int slipway_key_generate(const char *path, char **ret_id, char **ret_error);
 
+/* The id of a public key, from its PEM text: *ret_id, to free(). -EINVAL: it is none. */
+int slipway_key_id(const char *pem, char **ret_id, char **ret_error);
+
 /* Signs an approval with the private key in `key_path`. `digest` is the package's ("sha256:…"),
  * `name` its name (may be NULL); `predicate` has the members of slipway:approval/v1; those that are
  * not there and can be known (issuedOn, nonce) are put in. *ret_line is the envelope without a line

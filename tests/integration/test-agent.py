@@ -207,6 +207,38 @@ class Stdio(AgentCase):
         self.assertEqual([line["id"] for line in lines], [1, 2])
         self.assertEqual(process.stderr.read(), b"", "nothing to say to people")
 
+    def test_the_host_gets_its_key(self):
+        """the first start makes the host's key, later ones keep it, and a lost public file comes back"""
+        keys = os.path.join(self.prepared.state, "keys")
+        seen = []
+        for lost in (None, None, "agent.pub"):
+            if lost:
+                os.unlink(os.path.join(keys, lost))
+            agent = self.start()
+            self.wait_until_it_listens(agent)
+            connection = harness.Connection.unix(self.own_socket())
+            self.addCleanup(connection.close)
+            connection.initialize()
+            seen.append(harness.wait_for(lambda: connection.request("health").get("publicKey"), "there is a key"))
+            agent.terminate()
+            self.assertEqual(agent.wait(harness.PATIENCE_SECONDS), 0)
+            self.assertEqual(agent.stderr.read().count(b"key"), 0)
+        self.assertEqual(len(set(seen)), 1)
+        self.assertEqual(os.stat(keys).st_mode & 0o7777, 0o700)
+        self.assertEqual(os.stat(os.path.join(keys, "agent.key")).st_mode & 0o7777, 0o600)
+        self.assertEqual(sorted(os.listdir(keys)), ["agent.key", "agent.pub"])
+        shown = subprocess.run(["openssl", "pkey", "-in", os.path.join(keys, "agent.key"), "-pubout"], check=True,
+                               capture_output=True, text=True).stdout
+        self.assertEqual(shown, seen[0])
+
+    def test_without_a_key_it_goes_on(self):
+        """a key that cannot be made is said, and stops nothing"""
+        os.unlink(os.path.join(self.prepared.libexec, "slipway-host-key"))
+        agent = self.start()
+        self.wait_until_it_listens(agent)
+        self.assertIn(b"this host has no key", agent.stderr.readline() + agent.stderr.readline())
+        self.ping(self.own_socket())
+
     def test_a_closed_stdin_is_an_end(self):
         process = self.start("--stdio", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self.assertEqual(process.wait(harness.PATIENCE_SECONDS), 0)

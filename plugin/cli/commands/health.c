@@ -1,7 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/cli/commands/commands.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+static void print_key(Output *o, const char *pem)
+{
+    char *id = NULL, *error = NULL;
+
+    if (pem && slipway_key_id(pem, &id, &error) < 0) {
+        output_print(o, "key     cannot be understood: %s\n", error ? error : "out of memory");
+    } else {
+        output_print(o, "key     %s\n", id ? id : "none yet");
+    }
+    free(id);
+    free(error);
+}
 
 static void print_health(Session *s, const SlipwayJson *h)
 {
@@ -37,6 +51,7 @@ static void print_health(Session *s, const SlipwayJson *h)
                  output_size((uint64_t)slipway_json_get_int(h, "/disk/totalBytes", 0), total));
     output_print(o, "memory  %s\n",
                  output_size((uint64_t)slipway_json_get_int(h, "/memory/rssBytes", 0), memory));
+    print_key(o, slipway_json_get_string(h, "/publicKey", NULL));
 }
 
 static int run(Session *s)

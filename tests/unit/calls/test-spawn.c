@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 static Json *parse(const char *text)
 {
@@ -182,6 +183,36 @@ static void remembers_the_limit_that_it_was_given(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+static bool has_key(Fixture *f, void *userdata)
+{
+    return is_reaped(f, NULL) && fixture_exists(f, "state/keys/agent.pub");
+}
+
+/* Where there is none; the program gets the directory and nothing else. */
+static void has_the_host_key_made(void **state)
+{
+    _cleanup_error_ Error err = {0};
+    _cleanup_free_ char *text = NULL, *expected = NULL;
+    Fixture f;
+
+    fixture_init(&f, "");
+    fixture_open(&f);
+    assert_int_equal(calls_make_host_key(f.calls, &err), -ENOENT);
+    assert_non_null(strstr(error_text(&err), "libexec/slipway-host-key"));
+    fixture_write(&f, "libexec/slipway-host-key",
+                  "#!/bin/sh\nmkdir -p \"$1\" && echo \"$@\" >\"$1/new\" && "
+                  "mv \"$1/new\" \"$1/agent.pub\"\n");
+    assert_int_equal(fchmodat(f.fd, "libexec/slipway-host-key", 0755, 0), 0);
+    assert_int_equal(calls_make_host_key(f.calls, NULL), 0);
+    fixture_wait(&f, has_key, NULL);
+    text = fixture_read(&f, "state/keys/agent.pub");
+    assert_true(asprintf(&expected, "%s/state/keys\n", f.directory) > 0);
+    assert_string_equal(text, expected);
+    assert_int_equal(unlinkat(f.fd, "libexec/slipway-host-key", 0), 0);
+    assert_int_equal(calls_make_host_key(f.calls, NULL), 0); /* it is there */
+    fixture_done(&f);
+}
+
 static void on_closed(void *userdata)
 {
     *(bool *)userdata = true;
@@ -220,6 +251,7 @@ int main(void)
         scratch_test(tells_what_cannot_be_executed),
         cmocka_unit_test(reaps_shims),
         cmocka_unit_test(remembers_the_limit_that_it_was_given),
+        cmocka_unit_test(has_the_host_key_made),
         scratch_test(empties_the_trash),
     };
 

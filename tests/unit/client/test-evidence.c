@@ -63,6 +63,40 @@ static void a_key_is_made_and_never_written_over(void **state)
     free(id);
 }
 
+/* The key of RFC 8410 section 10.1, and what `openssl pkey -pubin -outform DER | sha256sum` says of
+ * it. */
+static void a_key_has_an_id(void **state)
+{
+    static const char pem[] = "-----BEGIN PUBLIC KEY-----\n"
+                              "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n"
+                              "-----END PUBLIC KEY-----\n";
+    static const char *const wrong[] = {"", "x", "-----BEGIN PUBLIC KEY-----\n",
+                                        "-----BEGIN PUBLIC KEY-----\nMCow\n"
+                                        "-----END PUBLIC KEY-----\n"};
+    char *id = NULL, *text, *public_id = NULL, *made_id = NULL;
+
+    assert_int_equal(slipway_key_id(pem, &id, NULL), 0);
+    assert_string_equal(id, "a1e9156054e04fac899ae9f275132cdc07a5dbc4ea2c2ad3a1ffc6e0d253681f");
+    free(id);
+    id = NULL;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char *error = NULL;
+
+        assert_int_equal(slipway_key_id(wrong[i], &id, &error), -EINVAL);
+        assert_null(id);
+        assert_true(error && *error);
+        free(error);
+    }
+    (void)unlink(in("key"));
+    assert_int_equal(slipway_key_generate(in("key"), &made_id, NULL), 0);
+    text = read_text("key.pub");
+    assert_int_equal(slipway_key_id(text, &public_id, NULL), 0);
+    assert_string_equal(public_id, made_id);
+    free(text);
+    free(public_id);
+    free(made_id);
+}
+
 static SlipwayJson *approval(void)
 {
     SlipwayJson *predicate = slipway_json_new_object();
@@ -208,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_is_made_and_never_written_over),
+        cmocka_unit_test(a_key_has_an_id),
         cmocka_unit_test(an_approval_is_signed_and_believed_by_its_role),
         cmocka_unit_test(what_cannot_be_signed_is_named),
         cmocka_unit_test(a_broken_bundle_is_told_by_line),

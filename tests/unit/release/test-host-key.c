@@ -40,7 +40,7 @@ static int forget(void **state)
 
 static void test_it_is_made_once_and_for_its_owner_alone(void **state)
 {
-    _cleanup_(key_freep) Key *first = NULL, *second = NULL, *public = NULL;
+    _cleanup_(key_freep) Key *first = NULL, *second = NULL, *third = NULL, *public = NULL;
     char path[sizeof(keys) + 16];
     struct stat st;
 
@@ -53,6 +53,8 @@ static void test_it_is_made_once_and_for_its_owner_alone(void **state)
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     (void)snprintf(path, sizeof(path), "%s/" HOST_KEY_PUBLIC_FILE, keys);
+    assert_int_equal(unlink(path), 0); /* comes back */
+    assert_int_equal(host_key_open(keys, &third, NULL), 0);
     assert_int_equal(key_read_public(AT_FDCWD, path, &public, NULL), 0);
     assert_string_equal(key_id(public), key_id(first));
 }
