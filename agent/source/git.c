@@ -306,6 +306,7 @@ static int run(const Git *git, const char *directory, const char *const *argumen
                                          .directory = directory,
                                          .output = output,
                                          .complaints = complaints,
+                                         .confine = git->confine,
                                          .is_detached = true},
                        ret, err);
 }

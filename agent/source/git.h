@@ -4,6 +4,7 @@
  * goes to the log; of a failure, the sentence that matters is in the Error. */
 #pragma once
 
+#include "agent/source/confine.h"
 #include "agent/source/environment.h"
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
@@ -15,6 +16,7 @@ typedef struct Git {
     char *shown_url; /* for people and files: without a password */
     bool is_local;   /* a path or file:// */
     Environment env;
+    const Confine *confine; /* borrowed; NULL: none. Whoever opened it sets it */
 } Git;
 
 #define GIT_INIT ((Git){0})

@@ -26,6 +26,7 @@ extern char **environ;
 typedef enum ChildStage {
     STAGE_DIRECTORY,
     STAGE_DESCRIPTORS,
+    STAGE_CONFINE,
     STAGE_EXEC,
 } ChildStage;
 
@@ -121,6 +122,10 @@ static _noreturn_ void become(const Running *running)
         failure.stage = STAGE_DESCRIPTORS;
         failure.code = set_descriptors(running);
     }
+    if (failure.code == 0 && options->confine) {
+        failure.stage = STAGE_CONFINE;
+        failure.code = confine_enter(options->confine);
+    }
     if (failure.code == 0) {
         failure.stage = STAGE_EXEC;
         if (options->env) {
@@ -170,6 +175,10 @@ static int explain(const ProcessOptions *options, const ChildFailure *failure, E
     switch (failure->stage) {
     case STAGE_DIRECTORY:
         return error_set_errno(err, failure->code, "directory '%s'", options->directory);
+    case STAGE_CONFINE:
+        return error_set_errno(err, failure->code,
+                               "cannot keep '%s' out of the agent's state directory",
+                               options->argv[0]);
     case STAGE_EXEC:
         return explain_exec(options, failure->code, err);
     case STAGE_DESCRIPTORS:

@@ -5,6 +5,7 @@
  * signals, and a process group of its own. What it leaves running is the shim's to find. */
 #pragma once
 
+#include "agent/source/confine.h"
 #include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 
@@ -13,14 +14,15 @@
 
 typedef struct ProcessOptions {
     const char *const
-        *argv;             /* NULL-terminated; a name without a slash is looked up in env's PATH */
-    char *const *env;      /* NULL: our own */
-    const char *directory; /* NULL: our own */
-    int64_t timeout_ms;    /* 0: none */
-    int64_t grace_ms;      /* after the timeout, from SIGTERM to SIGKILL */
-    Buffer *output;        /* takes stdout up to its limit; NULL: stdout is the log */
-    Buffer *complaints;    /* keeps the end of stderr, which goes to the log all the same */
-    bool is_detached;      /* a session of its own: no terminal that it could ask on */
+        *argv;              /* NULL-terminated; a name without a slash is looked up in env's PATH */
+    char *const *env;       /* NULL: our own */
+    const char *directory;  /* NULL: our own */
+    int64_t timeout_ms;     /* 0: none */
+    int64_t grace_ms;       /* after the timeout, from SIGTERM to SIGKILL */
+    Buffer *output;         /* takes stdout up to its limit; NULL: stdout is the log */
+    Buffer *complaints;     /* keeps the end of stderr, which goes to the log all the same */
+    const Confine *confine; /* NULL: it may do all that we may */
+    bool is_detached;       /* a session of its own: no terminal that it could ask on */
 } ProcessOptions;
 
 /* How much of stderr `complaints` keeps. */

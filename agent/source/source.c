@@ -270,6 +270,7 @@ static int bring_git(const SourceRequest *request, const Workspace *workspace, c
     if (r < 0) {
         return r;
     }
+    git.confine = request->confine;
     if (asprintf(&origin, "git %s %s", git.shown_url, request->commit) < 0) {
         origin = NULL;
         return out_of_memory(err);

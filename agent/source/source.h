@@ -6,6 +6,7 @@
  * workspace as it is, with what the earlier one built, or brings it afresh; never a half. */
 #pragma once
 
+#include "agent/source/confine.h"
 #include "protocol/base/error.h"
 #include "protocol/json.h"
 
@@ -25,6 +26,7 @@ typedef struct SourceRequest {
     const char *workspace; /* exists; its parent may be written too */
     const char *cache_directory;
     const char *inputs_directory; /* NULL: there are no inputs */
+    const Confine *confine;       /* for git, which does what the files of a step say; NULL: none */
 } SourceRequest;
 
 /* What the workspace holds. */
