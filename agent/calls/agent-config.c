@@ -327,6 +327,10 @@ static int fill(AgentConfig *config)
     int r = set_name(config);
 
     set_numbers(config);
+    if (json_has(config->root, "confine")) {
+        config->confine =
+            json_get_bool(config->root, "confine", true) ? CONFINE_ALWAYS : CONFINE_NEVER;
+    }
     r = r == 0 ? copy_text(libexec ? libexec : SLIPWAY_LIBEXEC, &config->libexec_directory) : r;
     r = r == 0 ? copy_list(json_get(allow, "users"), &config->allowed_users) : r;
     r = r == 0 ? copy_list(json_get(allow, "groups"), &config->allowed_groups) : r;

@@ -29,11 +29,19 @@ typedef struct SecretConfig {
     char **actions; /* NULL-terminated; empty: none */
 } SecretConfig;
 
+/* Whether steps are kept out of the state directory. */
+typedef enum ConfineWish {
+    CONFINE_WHERE_POSSIBLE,
+    CONFINE_ALWAYS, /* where that is not possible the agent is not well */
+    CONFINE_NEVER,
+} ConfineWish;
+
 typedef struct AgentConfig {
     Json *root; /* the whole file, {} where there is none */
     char *name; /* of this agent: the host's unless configured */
     char *state_directory;
     char *libexec_directory; /* where shim and runners are */
+    ConfineWish confine;
     unsigned slots;
     int64_t timeout_ms; /* upper limits and defaults of every call; 0: none */
     int64_t silence_timeout_ms;

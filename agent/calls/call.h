@@ -14,6 +14,7 @@
 #pragma once
 
 #include "agent/calls/calls.h"
+#include "agent/calls/confinement.h"
 #include "agent/calls/containment.h"
 #include "agent/calls/result.h"
 #include "agent/calls/spawn.h"
@@ -84,6 +85,7 @@ struct Calls {
     TAILQ_HEAD(, CallFollower) pending;
     SpawnList processes;
     Containment containment;
+    Confinement confinement;
     int64_t last_id_ms; /* ids never go back, whatever the clock does */
     uv_idle_t turn;     /* what is not to be done inside a caller's function */
     uv_timer_t cleanup;

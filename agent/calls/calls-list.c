@@ -366,6 +366,10 @@ static int set_problems(Calls *calls, const CleanupDisk *disk, Json *health)
         r = add_problem(problems, "less than %u%% of the disk of '%s' is free: old calls go early",
                         config->disk_free_percent, config->state_directory);
     }
+    if (r == 0 && config->confine == CONFINE_ALWAYS && !calls->confinement.is_on) {
+        r = add_problem(problems, "steps are not kept out of the state directory: %s",
+                        calls->confinement.note + strlen("none: "));
+    }
     if (r == 0 && calls->problem) {
         r = add_problem(problems, "storage: %s", calls->problem);
     }
@@ -409,6 +413,7 @@ int calls_health(Calls *calls, Json **ret, Error *err)
                              VALUES(disk.free_bytes, disk.total_bytes))
                : r;
     r = r == 0 ? json_set_string(health, "containment", containment_mode(&calls->containment)) : r;
+    r = r == 0 ? json_set_string(health, "confinement", calls->confinement.note) : r;
     r = r == 0 ? set_public_key(calls, health) : r;
     r = r == 0 ? set_problems(calls, &disk, health) : r;
     if (r < 0) {

@@ -132,6 +132,7 @@ static int set_directories(Calls *calls, const char *id, const char *run, Json *
         }
         r = r == 0 ? json_set_string(directories, parts[i][0], path) : r;
     }
+    r = r == 0 ? json_set_string(directories, "state", state) : r;
     if (r < 0) {
         (void)json_unref(directories);
         return r;
@@ -174,6 +175,7 @@ static int build_spec(Calls *calls, const CallRequest *request, const ActionConf
     r = r == 0 ? set_shared(spec, "origin", request->origin) : r;
     r = r == 0 ? set_shared(spec, "approval", request->approval) : r;
     r = r == 0 ? json_set_string(spec, "traceparent", request->traceparent) : r;
+    r = r == 0 ? json_set_bool(spec, "confine", calls->confinement.is_on) : r;
     r = r == 0 ? set_directories(calls, id, request->run, spec) : r;
     r = r == 0 ? set_shared(spec, "environment", action->environment) : r;
     if (r < 0) {

@@ -399,6 +399,7 @@ static void free_calls(Calls *calls)
     (void)fd_close(calls->state_fd);
     (void)fd_close(calls->lock_fd);
     containment_done(&calls->containment);
+    confinement_done(&calls->confinement);
     free(calls->problem);
     free(calls);
 }
@@ -434,7 +435,8 @@ int calls_open(uv_loop_t *loop, const AgentConfig *config, Calls **ret, Error *e
     TAILQ_INIT(&calls->running);
     TAILQ_INIT(&calls->pending);
     r = open_state(calls, err);
-    if (r == 0 && containment_init(&calls->containment) < 0) {
+    if (r == 0 && (containment_init(&calls->containment) < 0 ||
+                   confinement_init(&calls->confinement, config) < 0)) {
         r = error_set(err, -ENOMEM, "out of memory");
     }
     if (r < 0) {

@@ -74,8 +74,8 @@ int calls_cancel(Calls *calls, Call *call, Error *err) _must_check_;
 int calls_list(Calls *calls, unsigned states, const char *run, size_t limit, Json **ret,
                Error *err) _must_check_;
 
-/* The `health` members slots, queue, calls, disk, containment, publicKey and the problems that this
- * room knows. */
+/* The `health` members slots, queue, calls, disk, containment, confinement, publicKey and the
+ * problems that this room knows. */
 int calls_health(Calls *calls, Json **ret, Error *err) _must_check_;
 
 const char *call_id(const Call *call);

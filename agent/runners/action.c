@@ -4,6 +4,7 @@
 #include "agent/runners/artifacts.h"
 #include "agent/runners/step.h"
 #include "agent/runners/test-results.h"
+#include "agent/source/confined.h"
 #include "agent/source/git.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/log.h"
@@ -14,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define STDIN_SPEC STDIN_FILENO
@@ -44,16 +46,31 @@ int action_open(Action *action, Error *err)
 /* ---- the source -------------------------------------------------------------------------------
  */
 
+/* Keeps what is started for the repository out of the agent's state. As confined_open. */
+static int confine(const Spec *spec, ConfinedKind kind, Confine *ret, Error *err)
+{
+    return confined_open(
+        &(ConfinedPlaces){.state = spec->is_confined ? spec->state_directory : NULL,
+                          .workspace = spec->workspace,
+                          .cache = spec->cache_directory},
+        kind, ret, err);
+}
+
 static int bring_source(Action *action, Error *err)
 {
     const Spec *spec = &action->spec;
+    _cleanup_confine_ Confine rules = CONFINE_INIT;
     SourceRequest request = {.workspace = spec->workspace,
                              .cache_directory = spec->cache_directory,
                              .inputs_directory = spec->inputs_directory,
                              .is_optional = action->is_source_optional};
     int r = source_request_read(spec->parameters, &request, err);
 
-    r = r == 0 ? source_bring(&request, &action->source, err) : r;
+    if (r == 0 && request.git) {
+        r = confine(spec, CONFINED_GIT, &rules, err);
+        request.confine = r > 0 ? &rules : NULL;
+    }
+    r = r >= 0 ? source_bring(&request, &action->source, err) : r;
     if (r < 0) {
         return r;
     }
@@ -229,15 +246,19 @@ int action_run_step(Action *action, const RecipeStep *step, const Environment *e
 {
     _cleanup_test_files_ TestFiles before = {0};
     _cleanup_step_result_ StepResult result = {0};
-    int r = report_phase(&action->report, action->spec.verb, step->title);
+    _cleanup_confine_ Confine rules = CONFINE_INIT;
+    int is_confined = confine(&action->spec, CONFINED_STEP, &rules, err);
+    int r = is_confined < 0 ? is_confined
+                            : report_phase(&action->report, action->spec.verb, step->title);
 
     if (r < 0) {
-        return error_set_errno(err, r, "cannot report");
+        return is_confined < 0 ? r : error_set_errno(err, r, "cannot report");
     }
     r = test_files_find(action->workspace_fd, step, &before, err);
     r = r == 0 ? step_run(&(StepRequest){.step = step,
                                          .workspace = action->spec.workspace,
                                          .env = env,
+                                         .confine = is_confined > 0 ? &rules : NULL,
                                          .grace_ms = action->spec.grace_ms},
                           &result, err)
                : r;
@@ -247,6 +268,13 @@ int action_run_step(Action *action, const RecipeStep *step, const Environment *e
 /* ---- main -------------------------------------------------------------------------------------
  */
 
+void action_protect(void)
+{
+    if (prctl(PR_SET_DUMPABLE, 0) < 0) {
+        log_error_errno(-errno, "other processes may look into this one");
+    }
+}
+
 int action_main(const char *program, int (*run)(Action *action, Error *err))
 {
     _cleanup_action_ Action action = ACTION_INIT;
@@ -254,6 +282,7 @@ int action_main(const char *program, int (*run)(Action *action, Error *err))
     int r;
 
     log_open(program);
+    action_protect();
     (void)signal(SIGPIPE, SIG_IGN);
     r = action_open(&action, &err);
     r = r == 0 ? run(&action, &err) : r;

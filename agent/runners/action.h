@@ -45,6 +45,10 @@ int action_make_environment(const Action *action, const RecipeStep *step, Enviro
 int action_run_step(Action *action, const RecipeStep *step, const Environment *env,
                     Error *err) _must_check_;
 
+/* First thing in a runner: a step of the same user can neither trace it nor read its memory, and it
+ * leaves no core file. */
+void action_protect(void);
+
 /* The whole main() of a runner: `run` does the action, 0 or 1 as action_run_step. Whatever it fails
  * with is logged and reported as the reason. Returns the exit status. */
 int action_main(const char *program, int (*run)(Action *action, Error *err));

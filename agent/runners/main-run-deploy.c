@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* slipway-run-deploy: the runner of deploy-E, rollback-E and changes-E (README.md). */
+#include "agent/runners/action.h"
 #include "agent/runners/deploy/changes-verb.h"
 #include "agent/runners/deploy/deploy-verb.h"
 #include "agent/runners/report.h"
@@ -45,6 +46,7 @@ int main(void)
     Report report;
 
     log_open("slipway-run-deploy");
+    action_protect();
     (void)signal(SIGPIPE, SIG_IGN);
     if (report_open(REPORT_FD, &report, &err) < 0) {
         log_error("%s", error_text(&err));

@@ -84,6 +84,8 @@ static void borrow_members(Spec *spec)
     spec->inputs_directory = json_get_string(directories, "inputs");
     spec->cache_directory = json_get_string(directories, "cache");
     spec->releases_directory = json_get_string(directories, "releases");
+    spec->state_directory = json_get_string(directories, "state");
+    spec->is_confined = json_get_bool(spec->root, "confine", false);
 }
 
 static int parse(const Buffer *text, Spec *spec, Error *err)

@@ -5,6 +5,8 @@
 #include "protocol/base/error.h"
 #include "protocol/json.h"
 
+#include <stdbool.h>
+
 /* All strings are borrowed from `root`; what the spec may lack is NULL. */
 typedef struct Spec {
     Json *root;
@@ -20,6 +22,7 @@ typedef struct Spec {
     const Json *environment; /* as in agent.json, with its `name` */
     const char *environment_name;
     int64_t grace_ms;
+    bool is_confined; /* steps are kept out of the state directory */
 
     const char *call_directory;
     const char *workspace;
@@ -27,6 +30,7 @@ typedef struct Spec {
     const char *calls_directory;    /* NULL: no artifacts of other calls */
     const char *inputs_directory;   /* NULL: no inputs */
     const char *releases_directory; /* NULL: no kept releases */
+    const char *state_directory;    /* NULL: none of it is an agent's */
 } Spec;
 
 /* Reads it whole from `fd` (borrowed). -EINVAL with every mistake, one on a line. */

@@ -73,6 +73,7 @@ int step_run(const StepRequest *request, StepResult *ret, Error *err)
     r = process_run(&(ProcessOptions){.argv = step->argv,
                                       .env = request->env->entries,
                                       .directory = directory,
+                                      .confine = request->confine,
                                       .timeout_ms = step->timeout_ms,
                                       .grace_ms = request->grace_ms},
                     &how, &problem);

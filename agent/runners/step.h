@@ -2,6 +2,7 @@
 /* Runs the command of a step in the workspace. */
 #pragma once
 
+#include "agent/source/confine.h"
 #include "agent/source/environment.h"
 #include "agent/source/recipe.h"
 #include "protocol/base/buffer.h"
@@ -10,6 +11,7 @@ typedef struct StepRequest {
     const RecipeStep *step;
     const char *workspace;
     const Environment *env;
+    const Confine *confine; /* NULL: none */
     int64_t grace_ms;
 } StepRequest;
 

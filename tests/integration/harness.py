@@ -216,15 +216,16 @@ def log_of(events):
 
 
 class Agent:
-    """A slipway-agent with its own state directory, started on a socket in it."""
+    """A slipway-agent with its own state directory, started on a socket in it; for root also as another user."""
 
-    def __init__(self, directory, config=None, environment=None):
+    def __init__(self, directory, config=None, environment=None, user=None):
         self.directory = directory
         self.state = os.path.join(directory, "state")
         self.socket = os.path.join(directory, "agent.sock")
         self.libexec = os.path.join(directory, "libexec")
         self.config_path = os.path.join(directory, "agent.json")
         self.environment = {**os.environ, **(environment or {})}
+        self.identity = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         self.process = None
         os.makedirs(self.libexec, exist_ok=True)
         for name in LIBEXEC:
@@ -243,7 +244,7 @@ class Agent:
         with open(os.path.join(self.directory, "agent.log"), "ab") as log:
             self.process = subprocess.Popen(
                 [program("slipway-agent"), "--config", self.config_path, "--listen", f"unix:{self.socket}"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, **self.identity)
         wait_for(self.is_listening, "the agent listens")
         return self
 

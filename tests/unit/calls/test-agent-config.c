@@ -39,6 +39,7 @@ static void has_defaults(void **state)
     assert_int_equal(config->keep_days, 30);
     assert_int_equal(config->keep_calls, 1000);
     assert_int_equal(config->disk_free_percent, 5);
+    assert_int_equal(config->confine, CONFINE_WHERE_POSSIBLE);
     assert_int_equal(config->n_actions, 3);
     assert_int_equal(config->n_secrets, 0);
     assert_null(config->allowed_users[0]);
@@ -47,7 +48,7 @@ static void has_defaults(void **state)
 static void takes_what_is_set(void **state)
 {
     _cleanup_(agent_config_freep) AgentConfig *config = load_right(
-        state, "{\"name\":\"n\",\"state\":\"/s\",\"libexec\":\"/l\",\"slots\":7,"
+        state, "{\"name\":\"n\",\"state\":\"/s\",\"libexec\":\"/l\",\"slots\":7,\"confine\":false,"
                "\"limits\":{\"timeoutSeconds\":1.5,\"silenceTimeoutSeconds\":0,\"graceSeconds\":2},"
                "\"keep\":{\"days\":1,\"calls\":2,\"diskFreePercent\":3},"
                "\"allow\":{\"users\":[\"jenkins\",\"1000\"],\"groups\":[\"ci\"]},"
@@ -56,6 +57,7 @@ static void takes_what_is_set(void **state)
     assert_string_equal(config->name, "n");
     assert_string_equal(config->libexec_directory, "/l");
     assert_int_equal(config->slots, 7);
+    assert_int_equal(config->confine, CONFINE_NEVER);
     assert_int_equal(config->timeout_ms, 1500);
     assert_int_equal(config->silence_timeout_ms, 0);
     assert_int_equal(config->grace_ms, 2000);
@@ -84,6 +86,7 @@ static const Mistake mistakes[] = {
     {"{\n\"slots\": 0}", "line 2: /slots: must be at least 1"},
     {"{\"slots\": \"4\"}", "/slots: must be integer, not string"},
     {"{\"state\": \"relative\"}", "/state: does not match ^/: an absolute path"},
+    {"{\"confine\": \"yes\"}", "/confine: must be boolean, not string"},
     {"{\"stat\": \"/s\"}", "/stat: unknown member; did you mean \"state\"?"},
     {"{\"environments\":{\"p\":{}}}", "/environments/p: \"engine\" is missing"},
     {"{\"environments\":{\"p\":{\"engine\":\"mesos\"}}}", "/environments/p/engine: must be one of"},

@@ -256,13 +256,15 @@ static void tells_its_health(void **state)
                 json_get_int(json_get(health, "disk"), "freeBytes", -1));
     assert_string_equal(json_get_string(health, "containment"),
                         containment_mode(&t.f.calls->containment));
+    assert_int_equal(strncmp(json_get_string(health, "confinement"), "none: ", 6), 0);
     assert_false(json_has(health, "publicKey"));
     fixture_write(&t.f, "state/keys/agent.pub", "-----BEGIN PUBLIC KEY-----\n");
     assert_int_equal(unlinkat(t.f.fd, "libexec/slipway-shim", 0), 0);
     t.f.config->disk_free_percent = 101;
+    t.f.config->confine = CONFINE_ALWAYS; /* which cannot be in /tmp */
     assert_int_equal(calls_health(t.f.calls, &ill, NULL), 0);
     assert_true(json_length(json_get(ill, "problems")) ==
-                2 + json_length(json_get(health, "problems")));
+                3 + json_length(json_get(health, "problems")));
     assert_string_equal(json_get_string(ill, "publicKey"), "-----BEGIN PUBLIC KEY-----\n");
     close_three(&t);
 }

@@ -212,7 +212,10 @@ static void writes_the_spec(void **state)
     assert_true(json_get_bool(spec, "terminal", false));
     assert_true(asprintf(&workspace, "%s/state/runs/r/workspace", f.directory) > 0);
     assert_string_equal(json_get_string(json_get(spec, "directories"), "workspace"), workspace);
-    assert_int_equal(json_member_count(json_get(spec, "directories")), 6);
+    assert_int_equal(json_member_count(json_get(spec, "directories")), 7);
+    assert_string_equal(json_get_string(json_get(spec, "directories"), "state"),
+                        f.config->state_directory);
+    assert_false(json_get_bool(spec, "confine", true)); /* it is in /tmp */
     assert_true(fixture_exists(&f, "state/runs/r/workspace"));
     fixture_wait_state(&f, call, CALL_FINISHED);
     fixture_done(&f);

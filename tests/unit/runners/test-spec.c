@@ -42,7 +42,8 @@ static void test_whole(void **state)
         "\"parameters\":{\"clean\":true},\"traceparent\":\"00-1\",\"unknown\":[1],"
         "\"directories\":{\"call\":\"/s/calls/c1\",\"workspace\":\"/s/runs/r1/workspace\","
         "\"calls\":\"/s/calls\",\"inputs\":\"/s/inputs\",\"cache\":\"/s/cache\","
-        "\"releases\":\"/s/releases\"},\"environment\":{\"name\":\"staging\",\"url\":\"u\"}}";
+        "\"releases\":\"/s/releases\",\"state\":\"/"
+        "s\"},\"confine\":true,\"environment\":{\"name\":\"staging\",\"url\":\"u\"}}";
     _cleanup_error_ Error err = {0};
     _cleanup_spec_ Spec spec = {0};
 
@@ -60,6 +61,8 @@ static void test_whole(void **state)
     assert_string_equal(spec.inputs_directory, "/s/inputs");
     assert_string_equal(spec.cache_directory, "/s/cache");
     assert_string_equal(spec.releases_directory, "/s/releases");
+    assert_string_equal(spec.state_directory, "/s");
+    assert_true(spec.is_confined);
     assert_string_equal(spec.environment_name, "staging");
     assert_string_equal(json_get_string(spec.environment, "url"), "u");
 }
@@ -75,6 +78,8 @@ static void test_least(void **state)
     assert_null(spec.run);
     assert_null(spec.environment);
     assert_null(spec.inputs_directory);
+    assert_null(spec.state_directory);
+    assert_false(spec.is_confined);
     assert_non_null(spec.parameters);
     assert_int_equal(json_member_count(spec.parameters), 0);
     assert_true(spec.grace_ms > 0);
