@@ -13,5 +13,7 @@ extern const Command command_calls;
 extern const Command command_result;
 extern const Command command_artifacts;
 extern const Command command_changes;
+extern const Command command_report;
+extern const Command command_audit;
 extern const Command command_health;
 extern const Command command_completion;

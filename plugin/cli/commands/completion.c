@@ -38,6 +38,7 @@ static void print_options(Output *o, const Command *command)
     }
     output_print(o, "%s' ;;\n",
                  strcmp(command->name, "artifacts") == 0    ? "get"
+                 : strcmp(command->name, "audit") == 0      ? "show verify export"
                  : strcmp(command->name, "completion") == 0 ? "bash"
                                                             : "");
 }
