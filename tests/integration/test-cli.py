@@ -8,8 +8,8 @@ import subprocess
 import harness
 from harness import program, wait_for
 
-COMMANDS = ("run", "call", "actions", "attach", "cancel", "calls", "result", "artifacts", "changes", "health",
-            "completion")
+COMMANDS = ("run", "call", "actions", "attach", "cancel", "calls", "result", "artifacts", "changes",
+            "report", "audit", "health", "completion")
 
 
 class CommandLine(harness.Case):
