@@ -16,6 +16,8 @@
 #define BLOCK_SIZE ((size_t)64 << 10)
 #define NOTES_MAX 256
 #define NAMES_MAX 4096
+/* Thirty years: no call has taken longer, so that is no duration. */
+#define SECONDS_MAX 1e9
 
 typedef struct HistoryBlock {
     struct HistoryBlock *next;
@@ -341,12 +343,13 @@ static int fill_entry(History *h, const SlipwayJson *record, int64_t time_us, Hi
 {
     const char *action = slipway_json_get_string(record, "/action", "");
     const char *outcome = slipway_json_get_string(record, "/outcome", "refused");
+    double seconds = slipway_json_get_number(record, "/seconds", -1);
     const char *service, *kept_action;
     int r;
 
     *entry = (HistoryEntry){
         .time_us = time_us,
-        .seconds = slipway_json_get_number(record, "/seconds", -1),
+        .seconds = seconds >= 0 && seconds <= SECONDS_MAX ? seconds : -1,
         .verb = verb_of(action),
         .outcome = strcmp(outcome, "succeeded") == 0 ? HISTORY_SUCCEEDED
                    : strcmp(outcome, "refused") == 0 ? HISTORY_REFUSED

@@ -51,10 +51,11 @@ static void what_is_not_said_is_told_apart(void **state)
 
     make_history(&h, END("build", DAY("02", "10:00:00"), "failed", ""),
                  END("deploy-", DAY("02", "10:00:01"), "succeeded", ",\"committedAt\":\"soon\""),
+                 END("test", DAY("02", "10:00:01"), "succeeded", ",\"seconds\":1e300"),
                  RECORD("approved", DAY("02", "10:00:02"), ",\"call\":\"x\""),
                  END("deploy-prod", DAY("02", "10:00:03"), "cancelled",
                      ",\"environment\":\"live\",\"isRestored\":true,\"isUnchanged\":true"));
-    assert_int_equal(h.n, 3);
+    assert_int_equal(h.n, 4);
     assert_int_equal(h.entries[0].verb, HISTORY_OTHER);
     assert_int_equal(h.entries[0].outcome, HISTORY_FAILED);
     assert_true(h.entries[0].seconds < 0 && h.entries[0].committed_us == MOMENT_NONE);
@@ -62,9 +63,10 @@ static void what_is_not_said_is_told_apart(void **state)
     assert_string_equal(h.entries[0].who, "");
     assert_int_equal(h.entries[1].verb, HISTORY_OTHER); /* "deploy-" is of no environment */
     assert_true(h.entries[1].committed_us == MOMENT_NONE);
-    assert_int_equal(h.entries[2].outcome, HISTORY_FAILED); /* whatever it is, it is no success */
-    assert_string_equal(h.entries[2].environment, "live");
-    assert_true(h.entries[2].is_restored && h.entries[2].is_unchanged);
+    assert_true(h.entries[2].seconds < 0);                  /* that long takes nothing */
+    assert_int_equal(h.entries[3].outcome, HISTORY_FAILED); /* whatever it is, it is no success */
+    assert_string_equal(h.entries[3].environment, "live");
+    assert_true(h.entries[3].is_restored && h.entries[3].is_unchanged);
 }
 
 static void who_asked_is_named_where_nobody_released(void **state)
