@@ -108,7 +108,8 @@ static const char style[] =
     ".scroll{overflow-x:auto}}\n"
     "@media print{:root{--plane:#fff}body{font-size:11pt}main{padding:0;max-width:none}"
     ".card{break-inside:avoid;border-radius:6px}.long{break-inside:auto}tr{break-inside:avoid}"
-    ".tiles{grid-template-columns:repeat(4,1fr)}"
+    ".tiles{grid-template-columns:repeat(4,1fr)}.two{grid-template-columns:1fr 1fr}"
+    "main{zoom:.78}h2,.note{break-after:avoid}"
     "*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}\n"
     "</style>\n";
 
