@@ -265,6 +265,18 @@ static void walk_note_matched(Walk *walk, const char *name)
     }
 }
 
+/* A socket or the like: nothing that could be kept. */
+static int walk_special(Walk *walk, const char *name, unsigned char type)
+{
+    if (!walk->list->refuses_special || walk_match(walk, name) != MATCH_WHOLE) {
+        return 0;
+    }
+    return error_set(walk->err, -EINVAL, "'%s' is a %s, which no package can hold", name,
+                     type == DT_SOCK   ? "socket"
+                     : type == DT_FIFO ? "named pipe"
+                                       : "device");
+}
+
 static int walk_directory(Walk *walk, int dir_fd, const char *name, Match match, int depth);
 
 static int walk_entry(Walk *walk, int dir_fd, const struct dirent *entry, const char *parent,
@@ -286,7 +298,7 @@ static int walk_entry(Walk *walk, int dir_fd, const struct dirent *entry, const 
         type = IFTODT(st.st_mode);
     }
     if (type != DT_DIR && type != DT_REG && type != DT_LNK) {
-        return 0; /* a socket or the like: nothing that could be kept */
+        return walk_special(walk, name, type);
     }
     walk_note_matched(walk, name);
     match = walk_match(walk, name);
@@ -390,8 +402,9 @@ int file_list_match(int root_fd, const char *const *patterns, size_t n_patterns,
                     Error *err)
 {
     _cleanup_free_ Pattern *parsed = calloc(n_patterns + 1, sizeof(*parsed));
-    _cleanup_(file_list_done)
-        FileList list = {.limit = ret->limit, .may_match_nothing = ret->may_match_nothing};
+    _cleanup_(file_list_done) FileList list = {.limit = ret->limit,
+                                               .may_match_nothing = ret->may_match_nothing,
+                                               .refuses_special = ret->refuses_special};
     Walk walk = {.patterns = parsed, .n_patterns = n_patterns, .list = &list, .err = err};
     int r;
 

@@ -19,13 +19,14 @@ typedef struct FileList {
     size_t allocated;
     size_t limit;           /* set before: no more names than this; 0 means FILE_LIST_MAX */
     bool may_match_nothing; /* set before: a pattern that matches nothing is no mistake */
+    bool refuses_special;   /* set before: a matching socket, fifo or device is -EINVAL, named */
 } FileList;
 
 void file_list_done(FileList *list);
 
 /* *ret has to be empty. -EINVAL for a pattern that is absolute or has `..`; -ENOENT, naming the
  * pattern, for one that matches nothing; -E2BIG past the limit. Symbolic links are never followed;
- * sockets, fifos and devices are left out. */
+ * sockets, fifos and devices are left out, unless the list refuses them. */
 int file_list_match(int root_fd, const char *const *patterns, size_t n_patterns, FileList *ret,
                     Error *err) _must_check_;
 

@@ -134,6 +134,19 @@ static void expect_failure(int fd, const char *const *patterns, size_t n, int co
     }
 }
 
+/* Left out unless it matters; what is taken away, and what nobody asks for, never does. */
+static void test_special_files(void **state)
+{
+    static const char *const with[] = {"src"}, *const without[] = {"src", "!src/fifo"};
+    _cleanup_(file_list_done) FileList list = {.refuses_special = true};
+    _cleanup_error_ Error err = {0};
+
+    make_tree(SCRATCH_FD);
+    assert_int_equal(file_list_match(SCRATCH_FD, with, 1, &list, &err), -EINVAL);
+    assert_non_null(strstr(error_text(&err), "'src/fifo' is a named pipe"));
+    assert_int_equal(file_list_match(SCRATCH_FD, without, 2, &list, NULL), 0);
+}
+
 static void test_mistakes(void **state)
 {
     make_tree(SCRATCH_FD);
@@ -210,8 +223,13 @@ static void test_unreadable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_patterns),      scratch_test(test_trees), scratch_test(test_mistakes),
-        scratch_test(test_may_match_nothing), scratch_test(test_limit), scratch_test(test_depth),
+        cmocka_unit_test(test_patterns),
+        scratch_test(test_trees),
+        scratch_test(test_special_files),
+        scratch_test(test_mistakes),
+        scratch_test(test_may_match_nothing),
+        scratch_test(test_limit),
+        scratch_test(test_depth),
         scratch_test(test_unreadable),
     };
 
