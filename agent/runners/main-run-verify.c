@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* slipway-run-verify: verify-E, whether the service of an environment answers as it should. The
  * repository's smoke test says so; where it has none, the service's health check. */
-#include "agent/deploy/http.h"
+#include "agent/http/http.h"
 #include "agent/runners/action.h"
 #include "protocol/base/file.h"
 #include "protocol/base/log.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* slipway-engine-local: HTTP with JSON on a unix socket, agent/deploy/README.md. */
 #include "agent/deploy/engine.h"
-#include "agent/deploy/http.h"
+#include "agent/http/http-url.h"
+#include "agent/http/http.h"
 #include "protocol/base/text.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 /* engines/local.c against a server that says what agent/deploy/README.md promises. */
 #include "agent/deploy/engine.h"
 
-#include "tests/unit/deploy/scripted-server.h"
+#include "tests/unit/http/scripted-server.h"
 
 #include <errno.h>
 #include <setjmp.h>

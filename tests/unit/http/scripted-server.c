@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "tests/unit/deploy/scripted-server.h"
+#include "tests/unit/http/scripted-server.h"
+
+#include "protocol/base/macro.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -23,9 +25,27 @@ static void must(bool is_right, const char *what)
     }
 }
 
-/* Reads one request and tells its first words and its body. False when the peer hung up. */
-static bool read_request(int fd, int requests_fd)
+/* " VALUE" of the header, to free(); "" where none is asked for. */
+static char *header_value(const char *text, const char *header)
 {
+    _cleanup_free_ char *name = NULL;
+    char *value = NULL;
+    const char *at;
+
+    if (!header) {
+        return strdup("");
+    }
+    must(asprintf(&name, "\r\n%s: ", header) > 0, "asprintf");
+    at = strcasestr(text, name);
+    at = at ? at + strlen(name) : "-\r";
+    must(asprintf(&value, " %.*s", (int)strcspn(at, "\r"), at) > 0, "asprintf");
+    return value;
+}
+
+/* Reads one request and tells its first words and its body. False when the peer hung up. */
+static bool read_request(int fd, int requests_fd, const char *header)
+{
+    _cleanup_free_ char *value = NULL;
     static char text[REQUEST_MAX];
     size_t n = 0, want = 0;
     char *end = NULL, *space;
@@ -46,15 +66,17 @@ static bool read_request(int fd, int requests_fd)
             want += length && length < end ? strtoul(length + 17, NULL, 10) : 0;
         }
     }
+    value = header_value(text, header);
     space = strchr(text, ' ');
     space = space ? strchr(space + 1, ' ') : NULL;
     must(space, "request line");
     *space = '\0';
-    must(dprintf(requests_fd, "%s %s\n", text, end + 4) > 0, "requests pipe");
+    must(dprintf(requests_fd, "%s %s%s\n", text, end + 4, value) > 0, "requests pipe");
     return true;
 }
 
-static void serve(int listener, int requests_fd, const char *const *answers, size_t n_answers)
+static void serve(const ScriptedServer *server, int listener, int requests_fd,
+                  const char *const *answers, size_t n_answers)
 {
     int fd = -1;
 
@@ -65,7 +87,7 @@ static void serve(int listener, int requests_fd, const char *const *answers, siz
             fd = accept(listener, NULL, NULL);
             must(fd >= 0, "accept");
         }
-        if (!read_request(fd, requests_fd)) {
+        if (!read_request(fd, requests_fd, server->header)) {
             (void)close(fd);
             fd = -1;
             continue;
@@ -75,6 +97,8 @@ static void serve(int listener, int requests_fd, const char *const *answers, siz
             }
         } else {
             (void)!write(fd, answers[i], strlen(answers[i]));
+        }
+        while (server->is_patient && read(fd, &byte, 1) > 0) {
         }
         if (!strstr(answers[i], "\r\nContent-Length:") || i + 1 == n_answers) {
             (void)close(fd);
@@ -125,7 +149,7 @@ void scripted_server_start(ScriptedServer *server, bool is_tcp, const char *cons
     if (server->pid == 0) {
         (void)signal(SIGPIPE, SIG_IGN);
         (void)close(pipe_fds[0]);
-        serve(listener, pipe_fds[1], answers, n_answers);
+        serve(server, listener, pipe_fds[1], answers, n_answers);
         _exit(0);
     }
     (void)close(listener);

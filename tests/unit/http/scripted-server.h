@@ -13,6 +13,8 @@ typedef struct ScriptedServer {
     char directory[64];
     char address[128]; /* as http_open takes it */
     int requests_fd;
+    bool is_patient;    /* set before the start: it hangs up only when the asker has */
+    const char *header; /* set before the start: a request's line ends with its value, or "-" */
 } ScriptedServer;
 
 /* Each answer is sent for one request, as it stands: use ANSWER for whole ones. "" hangs up without
@@ -22,7 +24,8 @@ typedef struct ScriptedServer {
 void scripted_server_start(ScriptedServer *server, bool is_tcp, const char *const *answers,
                            size_t n_answers);
 
-/* The next request: "METHOD PATH BODY\n", at most `size` bytes with its NUL. False: there was none.
+/* The next request: "METHOD PATH BODY\n" ("METHOD PATH BODY VALUE\n" with a header), at most `size`
+ * bytes with its NUL. False: there was none.
  */
 bool scripted_server_next_request(ScriptedServer *server, char *line, size_t size);
 
