@@ -6,6 +6,7 @@
 #pragma once
 
 #include "protocol/artifact/digest.h"
+#include "protocol/base/buffer.h"
 #include "protocol/base/error.h"
 
 #include <stdbool.h>
@@ -16,6 +17,11 @@ typedef enum ArchiveFormat {
     ARCHIVE_TAR,      /* pax, uncompressed */
     ARCHIVE_TAR_ZSTD, /* pax + zstd: artifacts */
     ARCHIVE_TAR_GZIP, /* pax + gzip without name and time: OCI layers */
+    /* Debian packages (deb(5)). dpkg reads GNU tar and no pax; its root is an entry "./". */
+    ARCHIVE_GNUTAR_XZ,
+    ARCHIVE_GNUTAR_GZIP,
+    ARCHIVE_GNUTAR_ZSTD,
+    ARCHIVE_AR, /* BSD's ar: regular files with short names */
 } ArchiveFormat;
 
 /* Of the finished archive. */
@@ -23,8 +29,8 @@ typedef struct ArchiveSummary {
     int64_t size_bytes;
     int64_t entries;
     char sha256[DIGEST_HEX_SIZE];          /* of the archive as it stands */
-    char contents_sha256[DIGEST_HEX_SIZE]; /* of the uncompressed tar (an OCI diff_id); "" for zstd
-                                            */
+    char contents_sha256[DIGEST_HEX_SIZE]; /* of the uncompressed tar (an OCI diff_id); "" where a
+                                            * format has no use for it */
 } ArchiveSummary;
 
 typedef struct ArchiveWriter ArchiveWriter;
@@ -40,6 +46,14 @@ ArchiveWriter *archive_writer_free(ArchiveWriter *w);
 DEFINE_CLEANUP(ArchiveWriter, archive_writer_free)
 void archive_writer_set_progress(ArchiveWriter *w, ArchiveProgress progress, void *userdata);
 
+/* What else the next entries are to have, until it is set again. */
+typedef struct ArchiveExtras {
+    const char *user, *group; /* names, beside the ids, which stay 0:0; NULL: none. Borrowed */
+    mode_t special_bits;      /* which of setuid, setgid and sticky of a given mode are kept */
+    Digest *content_digest;   /* gets the content of files too; NULL: none. Borrowed */
+} ArchiveExtras;
+void archive_writer_set_extras(ArchiveWriter *w, const ArchiveExtras *extras);
+
 /* One file, link or directory `from` below `root_fd`, named `to` in the archive. `mode` (mode_t)-1
  * keeps the file's own permission bits (setuid, setgid and sticky are dropped). A socket, device or
  * fifo is -EINVAL. A file that changes its size meanwhile is -EAGAIN, said so. */
@@ -50,6 +64,9 @@ int archive_writer_add_bytes(ArchiveWriter *w, const char *to, const void *data,
 int archive_writer_add_directory(ArchiveWriter *w, const char *to, mode_t mode,
                                  Error *err) _must_check_;
 int archive_writer_finish(ArchiveWriter *w, ArchiveSummary *ret, Error *err) _must_check_;
+
+/* Compresses bytes as gzip without name and time, at `level` (1 to 9), and appends them. */
+int archive_gzip_bytes(const void *data, size_t n, int level, Buffer *out, Error *err) _must_check_;
 
 /* All that `names` (as from file_list_match) name below `root_fd`, as an artifact: tar.zst, own
  * modes, `mtime` as above. */

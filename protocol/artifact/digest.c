@@ -10,7 +10,14 @@
 /* Large enough that the calls cost nothing, small enough to stay in the second-level cache. */
 #define DIGEST_READ_SIZE ((size_t)256 << 10)
 
-#define SHA256_SIZE ((size_t)(DIGEST_HEX_SIZE - 1) / 2)
+static const struct {
+    const char *name;
+    const EVP_MD *(*algorithm)(void);
+} kinds[_DIGEST_KIND_MAX] = {
+    [DIGEST_SHA256] = {"SHA-256", EVP_sha256},
+    [DIGEST_SHA1] = {"SHA-1", EVP_sha1},
+    [DIGEST_MD5] = {"MD5", EVP_md5},
+};
 
 struct Digest {
     EVP_MD_CTX *context;
@@ -25,7 +32,7 @@ Digest *digest_free(Digest *d)
     return NULL;
 }
 
-int digest_new(Digest **ret, Error *err)
+int digest_new_kind(DigestKind kind, Digest **ret, Error *err)
 {
     _cleanup_(digest_freep) Digest *d = calloc(1, sizeof(*d));
 
@@ -33,11 +40,16 @@ int digest_new(Digest **ret, Error *err)
         return error_set(err, -ENOMEM, "out of memory");
     }
     d->context = EVP_MD_CTX_new();
-    if (!d->context || EVP_DigestInit_ex(d->context, EVP_sha256(), NULL) != 1) {
-        return error_set(err, -EIO, "libcrypto gives no SHA-256");
+    if (!d->context || EVP_DigestInit_ex(d->context, kinds[kind].algorithm(), NULL) != 1) {
+        return error_set(err, -EIO, "libcrypto gives no %s", kinds[kind].name);
     }
     *ret = TAKE_PTR(d);
     return 0;
+}
+
+int digest_new(Digest **ret, Error *err)
+{
+    return digest_new_kind(DIGEST_SHA256, ret, err);
 }
 
 int digest_update(Digest *d, const void *data, size_t n)
@@ -51,14 +63,14 @@ int digest_finish(Digest *d, char ret_hex[static DIGEST_HEX_SIZE])
     unsigned char raw[EVP_MAX_MD_SIZE];
     unsigned int size = 0;
 
-    if (EVP_DigestFinal_ex(d->context, raw, &size) != 1 || size != SHA256_SIZE) {
+    if (EVP_DigestFinal_ex(d->context, raw, &size) != 1 || 2 * size >= DIGEST_HEX_SIZE) {
         return -EIO;
     }
-    for (size_t i = 0; i < SHA256_SIZE; i++) {
+    for (size_t i = 0; i < size; i++) {
         ret_hex[2 * i] = digits[raw[i] >> 4];
         ret_hex[2 * i + 1] = digits[raw[i] & 0xf];
     }
-    ret_hex[2 * SHA256_SIZE] = '\0';
+    ret_hex[2 * size] = '\0';
     return 0;
 }
 

@@ -322,13 +322,91 @@ static void test_level(void **state)
     assert_null(archive_writer_free(NULL));
 }
 
+/* What dpkg reads: GNU tar with a root, and names of owners beside the ids. */
+static void test_gnutar(void **state)
+{
+    static const ArchiveFormat formats[] = {ARCHIVE_GNUTAR_XZ, ARCHIVE_GNUTAR_GZIP,
+                                            ARCHIVE_GNUTAR_ZSTD};
+    static const char *const magic[] = {"\3757zXZ", "\037\213\010", "\050\265\057\375"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        char long_name[300] = "./";
+        _cleanup_free_ char *first = NULL;
+
+        memset(long_name + 2, 'n', 120);
+        long_name[100] = '/';
+        for (int run = 0; run < 2; run++) {
+            _cleanup_fd_ int out = open_memory();
+            _cleanup_(archive_writer_freep) ArchiveWriter *w = writer(formats[i], out, 1000);
+            _cleanup_(digest_freep) Digest *d = NULL;
+            _cleanup_free_ char *bytes = NULL;
+            char md5[DIGEST_HEX_SIZE];
+            ArchiveSummary summary;
+            size_t n;
+
+            assert_int_equal(digest_new_kind(DIGEST_MD5, &d, NULL), 0);
+            archive_writer_set_extras(w, &(ArchiveExtras){"root", "adm", 04000, d});
+            assert_int_equal(archive_writer_add_directory(w, "./", 0755, NULL), 0);
+            assert_int_equal(archive_writer_add_bytes(w, "./\303\251", "abc", 3, 07755, NULL), 0);
+            assert_int_equal(digest_finish(d, md5), 0);
+            assert_string_equal(md5, "900150983cd24fb0d6963f7d28e17f72");
+            archive_writer_set_extras(w, &(ArchiveExtras){0});
+            assert_int_equal(archive_writer_add_bytes(w, long_name, "", 0, 0644, NULL), 0);
+            assert_int_equal(archive_writer_finish(w, &summary, NULL), 0);
+            assert_string_equal(summary.contents_sha256, "");
+            bytes = content_of(out, &n);
+            assert_memory_equal(bytes, magic[i], 3);
+            if (first) { /* the same bytes again, whatever time it is */
+                assert_memory_equal(bytes, first, n);
+            }
+            free(first);
+            first = TAKE_PTR(bytes);
+        }
+    }
+}
+
+static void test_ar(void **state)
+{
+    static const char wanted[] = "!<arch>\n"
+                                 "debian-binary   1000        0     0     100644  4         `\n"
+                                 "2.0\n"
+                                 "odd             1000        0     0     100644  3         `\n"
+                                 "abc\n";
+    _cleanup_fd_ int out = open_memory();
+    _cleanup_(archive_writer_freep) ArchiveWriter *w = writer(ARCHIVE_AR, out, 1000);
+    _cleanup_free_ char *bytes = NULL;
+    ArchiveSummary summary;
+    size_t n;
+
+    assert_int_equal(archive_writer_add_bytes(w, "debian-binary", "2.0\n", 4, 0644, NULL), 0);
+    assert_int_equal(archive_writer_add_bytes(w, "odd", "abc", 3, 0644, NULL), 0);
+    assert_int_equal(archive_writer_finish(w, &summary, NULL), 0);
+    bytes = content_of(out, &n);
+    assert_int_equal(n, strlen(wanted));
+    assert_memory_equal(bytes, wanted, n);
+    assert_int_equal(summary.size_bytes, n);
+}
+
+static void test_gzip_bytes(void **state)
+{
+    _cleanup_buffer_ Buffer out = BUFFER_INIT(1000), small = BUFFER_INIT(4);
+
+    assert_int_equal(buffer_append(&out, "x", 1), 0);
+    assert_int_equal(archive_gzip_bytes("hello", 5, 9, &out, NULL), 0);
+    assert_memory_equal(out.data, "x\037\213\010\000\000\000\000\000", 9); /* no time */
+    assert_int_equal(archive_gzip_bytes("hello", 5, 9, &small, NULL), -ENOBUFS);
+    assert_int_equal(small.len, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tar),       cmocka_unit_test(test_compressed),
-        scratch_test(test_reproducible),  scratch_test(test_refused),
-        scratch_test(test_links_out),     scratch_test(test_changes_meanwhile),
-        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_level),
+        cmocka_unit_test(test_tar),        cmocka_unit_test(test_compressed),
+        scratch_test(test_reproducible),   scratch_test(test_refused),
+        scratch_test(test_links_out),      scratch_test(test_changes_meanwhile),
+        cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_level),
+        cmocka_unit_test(test_gnutar),     cmocka_unit_test(test_ar),
+        cmocka_unit_test(test_gzip_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,11 +87,34 @@ static void test_fd_that_cannot_be_read(void **state)
     assert_int_equal(size, -1);
 }
 
+/* RFC 1321 A.5, RFC 3174 7.3. */
+static void test_other_kinds(void **state)
+{
+    static const struct {
+        DigestKind kind;
+        const char *hex;
+    } rows[] = {
+        {DIGEST_MD5, "900150983cd24fb0d6963f7d28e17f72"},
+        {DIGEST_SHA1, "a9993e364706816aba3e25717850c26c9cd0d89d"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(digest_freep) Digest *d = NULL;
+        char hex[DIGEST_HEX_SIZE];
+
+        assert_int_equal(digest_new_kind(rows[i].kind, &d, NULL), 0);
+        assert_int_equal(digest_update(d, "abc", 3), 0);
+        assert_int_equal(digest_finish(d, hex), 0);
+        assert_string_equal(hex, rows[i].hex);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_other_kinds),
         cmocka_unit_test(test_fd),
         cmocka_unit_test(test_fd_that_cannot_be_read),
     };
