@@ -286,6 +286,25 @@ static void base64_is_strict(void **state)
     }
 }
 
+/* Nothing but the 64 digits, at whatever place of however long a text. */
+static void base64_refuses_every_other_byte_anywhere(void **state)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char text[64];
+
+    for (size_t place = 0; place < sizeof(text) - 4; place++) {
+        for (int c = 0; c < 256; c++) {
+            bool is_digit = memchr(digits, c, sizeof(digits) - 1);
+            _cleanup_buffer_ Buffer b = {0};
+
+            memset(text, 'A', sizeof(text));
+            text[place] = (char)c;
+            assert_int_equal(text_decode_base64(&b, text, sizeof(text)), is_digit ? 0 : -EINVAL);
+            assert_int_equal(b.len, is_digit ? sizeof(text) / 4 * 3 : 0);
+        }
+    }
+}
+
 static void base64_stops_exactly_at_the_limit(void **state)
 {
     _cleanup_buffer_ Buffer bytes = BUFFER_INIT(4), text = BUFFER_INIT(8);
@@ -382,6 +401,7 @@ int main(void)
         cmocka_unit_test(base64_there_and_back),
         cmocka_unit_test(base64_of_every_byte_and_length),
         cmocka_unit_test(base64_is_strict),
+        cmocka_unit_test(base64_refuses_every_other_byte_anywhere),
         cmocka_unit_test(base64_stops_exactly_at_the_limit),
         cmocka_unit_test(numbers_are_whole_and_within_bounds),
         cmocka_unit_test(identifiers_are_safe_file_names),
