@@ -26,6 +26,9 @@
 
 #define PROGRESS_STEP_BYTES ((int64_t)1 << 20)
 
+/* As long as nobody has said that it may be kept, it is its owner's alone. */
+#define ASIDE_MODE 0700
+
 /* What the tar around the content may take: headers and padding, with a pax header for each entry
  * (libarchive takes at most 1 MiB of it), and the zeros at the end. */
 #define FRAME_BYTES_PER_ENTRY ((int64_t)16 << 10)
@@ -39,7 +42,7 @@ typedef struct OpenDirectory {
 typedef struct Unpacking {
     struct archive *source; /* decompresses */
     struct archive *tar;
-    int in_fd;
+    ArchiveSource in;
     char *block;
     locale_t locale;
     int64_t tar_bytes; /* that came out of `source` */
@@ -48,6 +51,7 @@ typedef struct Unpacking {
     Error source_text; /* libarchive would not carry it from one reader to the other */
 
     int root_fd;
+    mode_t root_mode;    /* that it will have in the end */
     OpenDirectory *open; /* the directories that lead to the last entry, outermost first */
     size_t n_open;
 
@@ -92,13 +96,10 @@ static int fail_source(Unpacking *u, int code, const char *text)
 static la_ssize_t on_read(struct archive *a, void *userdata, const void **ret)
 {
     Unpacking *u = userdata;
-    ssize_t got;
+    ssize_t got = u->in.read(u->block, READ_BLOCK_SIZE, u->in.userdata);
 
-    do {
-        got = read(u->in_fd, u->block, READ_BLOCK_SIZE);
-    } while (got < 0 && errno == EINTR);
     if (got < 0) {
-        int r = -errno;
+        int r = (int)got;
 
         (void)fail_source(u, r, strerror(-r));
         archive_set_error(a, -r, "%s", strerror(-r));
@@ -340,13 +341,16 @@ static int unpack_directory(Unpacking *u, const ArchiveName *name, struct archiv
 {
     int fd, r = walk_to(u, name, name->count, &fd, err);
 
+    mode_t mode = (archive_entry_perm(entry) & 0777) | 0700;
+
     if (r < 0) {
         return r;
     }
-    if (fchmod(fd, (archive_entry_perm(entry) & 0777) | 0700) < 0) {
-        return error_set_errno(err, -errno, "cannot set its mode");
+    if (name->count == 0) {
+        u->root_mode = mode;
+        return 0;
     }
-    return 0;
+    return fchmod(fd, mode) < 0 ? error_set_errno(err, -errno, "cannot set its mode") : 0;
 }
 
 static int unpack_symlink(int at, const char *part, const ArchiveName *name,
@@ -468,6 +472,25 @@ static int unpack_entries(Unpacking *u, Error *err)
     }
 }
 
+/* Made with the mode that it will have, to see what the umask (or the parent's default ACL) leaves
+ * of it. */
+static int make_root(Unpacking *u, int parent_fd, const char *aside, Error *err)
+{
+    struct stat st;
+
+    if (mkdirat(parent_fd, aside, 0755) < 0) {
+        return error_set_errno(err, -errno, "cannot make directory '%s'", aside);
+    }
+    u->root_fd = openat(parent_fd, aside, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (u->root_fd < 0 || fstat(u->root_fd, &st) < 0) {
+        return error_set_errno(err, -errno, "cannot open directory '%s'", aside);
+    }
+    u->root_mode = st.st_mode & 0777;
+    return fchmod(u->root_fd, ASIDE_MODE) < 0
+               ? error_set_errno(err, -errno, "cannot set the mode of '%s'", aside)
+               : 0;
+}
+
 static int unpack_into(Unpacking *u, int parent_fd, const char *aside, Error *err)
 {
     _cleanup_archive_locale_ _unused_ locale_t before = (locale_t)0;
@@ -483,32 +506,35 @@ static int unpack_into(Unpacking *u, int parent_fd, const char *aside, Error *er
     if (!u->open) {
         return error_set(err, -ENOMEM, "out of memory");
     }
-    if (mkdirat(parent_fd, aside, 0755) < 0) {
-        return error_set_errno(err, -errno, "cannot make directory '%s'", aside);
-    }
-    u->root_fd = openat(parent_fd, aside, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (u->root_fd < 0) {
-        return error_set_errno(err, -errno, "cannot open directory '%s'", aside);
-    }
-    r = open_readers(u, err);
+    r = make_root(u, parent_fd, aside, err);
+    r = r == 0 ? open_readers(u, err) : r;
     return r < 0 ? r : unpack_entries(u, err);
 }
 
-static int put_in_place(int parent_fd, const char *aside, const char *name, Error *err)
+static int put_in_place(Unpacking *u, int parent_fd, const char *aside, const char *name,
+                        Error *err)
 {
-    int r = renameat2(parent_fd, aside, parent_fd, name, RENAME_NOREPLACE);
+    int r = u->in.may_keep ? u->in.may_keep(u->in.userdata, err) : 0;
 
+    if (r < 0) {
+        return r;
+    }
+    if (fchmod(u->root_fd, u->root_mode) < 0) {
+        return error_set_errno(err, -errno, "cannot set the mode of '%s'", aside);
+    }
+    r = renameat2(parent_fd, aside, parent_fd, name, RENAME_NOREPLACE);
     if (r < 0 && (errno == EINVAL || errno == ENOSYS)) { /* a file system that cannot */
         r = renameat(parent_fd, aside, parent_fd, name);
     }
     return r < 0 ? error_set_errno(err, -errno, "cannot rename '%s' to '%s'", aside, name) : 0;
 }
 
-int archive_unpack(int in_fd, int parent_fd, const char *name, const ArchiveLimits *limits,
-                   ArchiveProgress progress, void *userdata, Error *err)
+int archive_unpack_from(const ArchiveSource *source, int parent_fd, const char *name,
+                        const ArchiveLimits *limits, ArchiveProgress progress, void *userdata,
+                        Error *err)
 {
     _cleanup_(unpacking_done) Unpacking u = {
-        .in_fd = in_fd,
+        .in = *source,
         .root_fd = -1,
         .bytes_max = limits && limits->max_bytes ? limits->max_bytes : ARCHIVE_BYTES_MAX,
         .entries_max = limits && limits->max_entries ? limits->max_entries : ARCHIVE_ENTRIES_MAX,
@@ -528,7 +554,7 @@ int archive_unpack(int in_fd, int parent_fd, const char *name, const ArchiveLimi
     }
     r = unpack_into(&u, parent_fd, aside, err);
     if (r == 0) {
-        r = put_in_place(parent_fd, aside, name, err);
+        r = put_in_place(&u, parent_fd, aside, name, err);
     }
     if (r < 0) {
         close_directories(&u, 0);
@@ -537,4 +563,23 @@ int archive_unpack(int in_fd, int parent_fd, const char *name, const ArchiveLimi
         }
     }
     return r;
+}
+
+static ssize_t read_fd(void *data, size_t n, void *userdata)
+{
+    const int *fd = userdata;
+    ssize_t got;
+
+    do {
+        got = read(*fd, data, n);
+    } while (got < 0 && errno == EINTR);
+    return got < 0 ? -errno : got;
+}
+
+int archive_unpack(int in_fd, int parent_fd, const char *name, const ArchiveLimits *limits,
+                   ArchiveProgress progress, void *userdata, Error *err)
+{
+    const ArchiveSource source = {.read = read_fd, .userdata = &in_fd};
+
+    return archive_unpack_from(&source, parent_fd, name, limits, progress, userdata, err);
 }

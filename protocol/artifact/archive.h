@@ -90,3 +90,18 @@ typedef struct ArchiveLimits {
  * failure. Owners, setuid, setgid, ACLs and extended attributes are not restored. */
 int archive_unpack(int in_fd, int parent_fd, const char *name, const ArchiveLimits *limits,
                    ArchiveProgress progress, void *userdata, Error *err) _must_check_;
+
+/* An archive that comes piece by piece, perhaps from another thread. */
+typedef struct ArchiveSource {
+    /* Up to `n` of the next bytes, waiting for them; 0 at the end, or a negative errno. */
+    ssize_t (*read)(void *data, size_t n, void *userdata);
+    /* All is unpacked: whether it may be put in place. What it says fails the unpacking. */
+    int (*may_keep)(void *userdata, Error *err);
+    void *userdata;
+} ArchiveSource;
+
+/* The same. What is unpacked is `name.tmp`, which nobody but its owner can enter, until the source
+ * has said that it may be kept: its bytes need not have been verified before. */
+int archive_unpack_from(const ArchiveSource *source, int parent_fd, const char *name,
+                        const ArchiveLimits *limits, ArchiveProgress progress, void *userdata,
+                        Error *err) _must_check_;

@@ -668,6 +668,107 @@ static void test_bad_descriptors(void **state)
     assert_int_equal(archive_unpack(in, -1, "out", NULL, NULL, NULL, &err), -EBADF);
 }
 
+/* ---- a source -----------------------------------------------------------------------------------
+ */
+
+typedef struct Source {
+    const Scratch *scratch;
+    const Buffer *bytes;
+    size_t position, step;
+    int fails_with;   /* instead of the end */
+    int may_keep;     /* the answer */
+    unsigned n_asked; /* whether it may be kept */
+} Source;
+
+static ssize_t give_some(void *data, size_t n, void *userdata)
+{
+    Source *source = userdata;
+    size_t left = source->bytes->len - source->position, some = MIN(n, source->step);
+
+    some = MIN(some, left);
+    if (some == 0) {
+        return source->fails_with;
+    }
+    memcpy(data, source->bytes->data + source->position, some);
+    source->position += some;
+    return (ssize_t)some;
+}
+
+/* All is there, aside, where nobody else comes. */
+static int decide(void *userdata, Error *err)
+{
+    Source *source = userdata;
+    struct stat st;
+
+    source->n_asked++;
+    assert_int_equal(source->position, source->bytes->len);
+    assert_false(file_exists(source->scratch->fd, "out"));
+    scratch_expect_text(source->scratch->fd, "out.tmp/a/b", "content");
+    assert_int_equal(fstatat(source->scratch->fd, "out.tmp", &st, 0), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    return source->may_keep < 0 ? error_set(err, source->may_keep, "not this one") : 0;
+}
+
+static int unpack_source(void **state, Source *source, Error *err)
+{
+    const ArchiveSource from = {.read = give_some, .may_keep = decide, .userdata = source};
+    int r;
+
+    source->scratch = *state;
+    r = archive_unpack_from(&from, SCRATCH_FD, "out", NULL, NULL, NULL, err);
+    assert_int_equal(scratch_count(SCRATCH_FD, "."), r == 0);
+    assert_int_equal(err->code, r);
+    return r;
+}
+
+static void test_source(void **state)
+{
+    static const size_t steps[] = {1, 100, BLOCK, 100000};
+    mode_t before = umask(027);
+    _cleanup_tar_ Tar tar = {0};
+    struct stat st;
+
+    tar_file(&tar, "a/b", "content");
+    tar_end(&tar);
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        _cleanup_error_ Error err = {0};
+        Source source = {.bytes = &tar.bytes, .step = steps[i]};
+
+        assert_int_equal(unpack_source(state, &source, &err), 0);
+        assert_int_equal(source.n_asked, 1);
+        assert_int_equal(fstatat(SCRATCH_FD, "out", &st, 0), 0);
+        assert_int_equal(st.st_mode & 07777, 0750);
+        assert_int_equal(fstatat(SCRATCH_FD, "out/a/b", &st, 0), 0);
+        assert_int_equal(st.st_mode & 07777, 0644);
+        assert_int_equal(file_remove_tree(SCRATCH_FD, "out", NULL), 0);
+    }
+    (void)umask(before);
+}
+
+static void test_source_refuses(void **state)
+{
+    _cleanup_tar_ Tar tar = {0};
+    _cleanup_error_ Error err = {0};
+    Source source = {.bytes = &tar.bytes, .step = 100, .may_keep = -EBADMSG};
+
+    tar_file(&tar, "a/b", "content");
+    tar_end(&tar);
+    assert_int_equal(unpack_source(state, &source, &err), -EBADMSG);
+    assert_string_equal(error_text(&err), "not this one");
+    assert_int_equal(source.n_asked, 1);
+}
+
+static void test_source_fails(void **state)
+{
+    _cleanup_tar_ Tar tar = {0};
+    _cleanup_error_ Error err = {0};
+    Source source = {.bytes = &tar.bytes, .step = 100, .fails_with = -ECANCELED};
+
+    tar_file(&tar, "a/b", "content");
+    assert_int_equal(unpack_source(state, &source, &err), -ECANCELED);
+    assert_int_equal(source.n_asked, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -691,6 +792,9 @@ int main(void)
         scratch_test(test_cut),
         scratch_test(test_no_archive),
         scratch_test(test_bad_descriptors),
+        scratch_test(test_source),
+        scratch_test(test_source_refuses),
+        scratch_test(test_source_fails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
