@@ -31,16 +31,21 @@ static void on_fetched(SlipwayClient *client, const SlipwayError *error, void *u
     }
 }
 
-static int download(Session *s, const SlipwayJson *artifact, const char *name, const char *path)
+/* Into the file `path`, or with `directory` into that. */
+static int download(Session *s, const SlipwayJson *artifact, const char *name, const char *path,
+                    const char *directory)
 {
     Fetching fetching = {.session = s, .name = name};
-    int r = 0;
+    int r = directory ? slipway_artifact_unpack(s->client, artifact, path, directory, on_progress,
+                                                on_fetched, &fetching)
+                      : slipway_artifact_download(s->client, artifact, path, on_progress,
+                                                  on_fetched, &fetching);
 
-    if (slipway_artifact_download(s->client, artifact, path, on_progress, on_fetched, &fetching) <
-        0) {
+    if (r < 0) {
         output_say(&s->output, "slipway: %s", slipway_client_get_error(s->client));
         return EXIT_ACTION_FAILED;
     }
+    r = 0;
     while (r == 0 && !fetching.is_done) {
         r = session_step(s);
     }
@@ -76,7 +81,7 @@ static int fetch_one(Session *s, const SlipwayJson *artifact, const char *direct
     const char *name = slipway_json_get_string(artifact, "/name", "");
     bool is_archive = strcmp(slipway_json_get_string(artifact, "/format", ""), "tar.zst") == 0;
     bool is_unpacked = is_archive && !no_unpack;
-    char *file = NULL, *target = NULL, *error = NULL;
+    char *file = NULL, *target = NULL;
     int r = EXIT_ACTION_FAILED;
 
     if (!is_file_name(name)) {
@@ -90,23 +95,11 @@ static int fetch_one(Session *s, const SlipwayJson *artifact, const char *direct
     } else if (is_unpacked && access(target, F_OK) == 0) {
         r = session_usage(s, "'%s' is there already; remove it or choose another --output", target);
     } else {
-        r = download(s, artifact, name, file);
-    }
-    if (r == EXIT_DONE && is_unpacked) {
-        output_progress(&s->output, "unpacking", 0, 0, "");
-        if (slipway_archive_unpack(file, target, &error) < 0) {
-            output_say(&s->output, "slipway: %s; the archive is kept as '%s'",
-                       error ? error : "out of memory", file);
-            r = EXIT_ACTION_FAILED;
-        } else {
-            (void)unlink(file);
-        }
-        output_clear_progress(&s->output);
+        r = download(s, artifact, name, file, is_unpacked ? target : NULL);
     }
     if (r == EXIT_DONE) {
         say_done(s, artifact, name, is_unpacked ? target : file);
     }
-    free(error);
     free(target);
     free(file);
     return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* An artifact, or the audit log, into a file. Several pieces are asked for at once, so that the way
- * to the agent is never idle; they are written and digested in order, whatever order they come in.
+/* An artifact, or the audit log, into a file; an archive also into a directory meanwhile. Several
+ * pieces are asked for at once, so that the way to the agent is never idle; they are written and
+ * digested in order, whatever order they come in.
  *
  * C → A: artifacts/read 0, artifacts/read 256K, … (DOWNLOAD_WINDOW of them)
  * A → C: a piece                                    → write, digest, ask for the next one
@@ -15,6 +16,7 @@
  * the last one: as it was where the two overlap, and one chain → fsync, rename */
 #include "plugin/client/client.h"
 
+#include "plugin/client/unpack.h"
 #include "protocol/artifact/digest.h"
 #include "protocol/base/fd.h"
 #include "protocol/evidence/chain.h"
@@ -55,13 +57,15 @@ struct Download {
     char *artifact; /* NULL: the audit log */
     char *path;
     char *part;
+    char *directory; /* where it is unpacked; NULL: it is not */
     char sha256[DIGEST_HEX_SIZE];
     int64_t size;
     int64_t piece;
     int64_t asked;   /* up to here pieces were asked for */
     int64_t written; /* up to here they are in the file */
     int fd;
-    Digest *digest;
+    Digest *digest; /* NULL: it is made elsewhere */
+    Unpack *unpack; /* which makes the digest */
     DownloadSlot slots[DOWNLOAD_WINDOW];
     unsigned first; /* slot of the piece at `written` */
     unsigned n_asked;
@@ -88,7 +92,9 @@ static Download *download_free(Download *d)
     d->fd = fd_close(d->fd);
     d->copy_fd = fd_close(d->copy_fd);
     (void)digest_free(d->digest);
+    (void)unpack_free(d->unpack);
     free(d->artifact);
+    free(d->directory);
     free(d->path);
     free(d->part);
     free(d);
@@ -105,6 +111,7 @@ static void finish(Download *d, int code, const char *text)
         return;
     }
     d->is_over = true;
+    d->unpack = unpack_free(d->unpack);
     d->fd = fd_close(d->fd);
     if (code && !d->artifact && !d->is_evidence) {
         (void)unlink(d->part);
@@ -145,19 +152,46 @@ static int ask_for_more(Download *d)
     return r == -EBUSY && d->n_asked > 0 ? 0 : r; /* the next answer makes room */
 }
 
-/* The part file is gone on with from its size, after its bytes went through the digest. */
-static int open_part(Download *d, bool from_start, Error *err)
+/* What is there of it goes through the digest. */
+static int digest_part(Download *d, int64_t size, Error *err)
 {
     char chunk[65536];
+    int64_t done = 0;
+    int r = digest_new(&d->digest, err);
+
+    while (r == 0 && done < size) {
+        ssize_t n = fd_read_full(d->fd, chunk, sizeof(chunk));
+
+        if (n <= 0) {
+            return error_set_errno(err, n < 0 ? (int)n : -EIO, "reading '%s'", d->part);
+        }
+        r = digest_update(d->digest, chunk, (size_t)n);
+        if (r < 0) {
+            return error_set_errno(err, r, "digest");
+        }
+        done += n;
+    }
+    return r;
+}
+
+static int unpack_part(Download *d, Error *err)
+{
+    int r = unpack_start(d->fd, d->size, d->sha256, d->directory, &d->unpack, err);
+
+    if (r == 0) {
+        unpack_tell(d->unpack, d->written);
+    }
+    return r;
+}
+
+/* The part file is gone on with from its size. */
+static int open_part(Download *d, bool from_start, Error *err)
+{
     struct stat st;
     int r;
 
     d->fd = fd_close(d->fd);
     d->digest = digest_free(d->digest);
-    r = digest_new(&d->digest, err);
-    if (r < 0) {
-        return r;
-    }
     d->fd =
         open(d->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (from_start ? O_TRUNC : 0), 0666);
     if (d->fd < 0 || fstat(d->fd, &st) < 0) {
@@ -169,18 +203,10 @@ static int open_part(Download *d, bool from_start, Error *err)
     if (st.st_size > d->size && ftruncate(d->fd, 0) < 0) {
         return error_set_errno(err, -errno, "'%s'", d->part);
     }
-    d->written = 0;
-    while (st.st_size <= d->size && d->written < st.st_size) {
-        ssize_t n = fd_read_full(d->fd, chunk, sizeof(chunk));
-
-        if (n <= 0) {
-            return error_set_errno(err, n < 0 ? (int)n : -EIO, "reading '%s'", d->part);
-        }
-        r = digest_update(d->digest, chunk, (size_t)n);
-        if (r < 0) {
-            return error_set_errno(err, r, "digest");
-        }
-        d->written += n;
+    d->written = st.st_size <= d->size ? st.st_size : 0;
+    r = d->directory ? unpack_part(d, err) : digest_part(d, d->written, err);
+    if (r < 0) {
+        return r;
     }
     if (lseek(d->fd, d->written, SEEK_SET) < 0) {
         return error_set_errno(err, -errno, "'%s'", d->part);
@@ -199,6 +225,19 @@ static int put_in_place(Download *d, Error *err)
     return 1;
 }
 
+/* Once more from the start where some of it was there from another time: 0. */
+static int conclude_wrong(Download *d, const char *sha256, Error *err)
+{
+    if (d->is_resumed) {
+        return open_part(d, true, err);
+    }
+    (void)unlink(d->part);
+    return error_set(err, -EBADMSG,
+                     "what came is not what was announced (SHA-256 %s instead of %s); it was "
+                     "thrown away",
+                     sha256, d->sha256);
+}
+
 static int conclude_artifact(Download *d, Error *err)
 {
     char sha256[DIGEST_HEX_SIZE];
@@ -207,18 +246,30 @@ static int conclude_artifact(Download *d, Error *err)
     if (r < 0) {
         return error_set_errno(err, r, "digest");
     }
-    if (strcmp(sha256, d->sha256) != 0) {
-        if (d->is_resumed) {
-            r = open_part(d, true, err);
-            return r < 0 ? r : 0;
-        }
-        (void)unlink(d->part);
-        return error_set(err, -EBADMSG,
-                         "what came is not what was announced (SHA-256 %s instead of %s); it was "
-                         "thrown away",
-                         sha256, d->sha256);
+    return strcmp(sha256, d->sha256) == 0 ? put_in_place(d, err) : conclude_wrong(d, sha256, err);
+}
+
+/* The archive is no longer needed when it is unpacked; when it cannot be, it is what is left. */
+static int conclude_archive(Download *d, Error *err)
+{
+    _cleanup_(unpack_result_done) UnpackResult result = {0};
+    int r;
+
+    unpack_finish(TAKE_PTR(d->unpack), &result);
+    if (result.sha256[0] == '\0') { /* the file could not be read */
+        return error_set(err, result.code, "%s", error_text(&result.error));
     }
-    return put_in_place(d, err);
+    if (!result.is_right) {
+        return conclude_wrong(d, result.sha256, err);
+    }
+    if (result.code == 0) {
+        (void)unlink(d->part);
+        return 1;
+    }
+    r = put_in_place(d, err);
+    return r < 0 ? r
+                 : error_set(err, result.code, "%s; the archive is kept as '%s'",
+                             error_text(&result.error), d->path);
 }
 
 static void go_on(Download *d)
@@ -258,6 +309,9 @@ static int write_piece(Download *d, const char *data, size_t n, Error *err)
         return error_set_errno(err, r, "digest");
     }
     d->written += (int64_t)n;
+    if (d->unpack) {
+        unpack_tell(d->unpack, d->written);
+    }
     if (d->progress) {
         d->progress((uint64_t)d->written, (uint64_t)d->size, d->userdata);
     }
@@ -419,15 +473,24 @@ static const DownloadKind artifact_kind = {
     .conclude = conclude_artifact,
 };
 
-_public_ int slipway_artifact_download(SlipwayClient *client, const SlipwayJson *artifact,
-                                       const char *path, SlipwayProgressCallback progress,
-                                       SlipwayDoneCallback done, void *userdata)
+static const DownloadKind archive_kind = {
+    .method = "artifacts/read",
+    .conclude = conclude_archive,
+};
+
+static int fetch(SlipwayClient *client, const SlipwayJson *artifact, const char *path,
+                 const char *directory, SlipwayProgressCallback progress, SlipwayDoneCallback done,
+                 void *userdata)
 {
     _cleanup_(download_freep) Download *d = NULL;
     _cleanup_error_ Error err = {0};
-    int r = download_new(client, &artifact_kind, path, &d);
+    int r = download_new(client, directory ? &archive_kind : &artifact_kind, path, &d);
 
     r = r == 0 ? read_description(d, artifact) : r;
+    if (r == 0 && directory) {
+        d->directory = strdup(directory);
+        r = d->directory ? 0 : -ENOMEM;
+    }
     if (r < 0) {
         return r;
     }
@@ -440,6 +503,21 @@ _public_ int slipway_artifact_download(SlipwayClient *client, const SlipwayJson 
     d->userdata = userdata;
     go_on(TAKE_PTR(d));
     return 0;
+}
+
+_public_ int slipway_artifact_download(SlipwayClient *client, const SlipwayJson *artifact,
+                                       const char *path, SlipwayProgressCallback progress,
+                                       SlipwayDoneCallback done, void *userdata)
+{
+    return fetch(client, artifact, path, NULL, progress, done, userdata);
+}
+
+_public_ int slipway_artifact_unpack(SlipwayClient *client, const SlipwayJson *artifact,
+                                     const char *path, const char *directory,
+                                     SlipwayProgressCallback progress, SlipwayDoneCallback done,
+                                     void *userdata)
+{
+    return fetch(client, artifact, path, directory, progress, done, userdata);
 }
 
 /* ---- the audit log ----------------------------------------------------------------------------

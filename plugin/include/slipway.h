@@ -280,6 +280,15 @@ int slipway_artifact_download(SlipwayClient *client, const SlipwayJson *artifact
                               SlipwayProgressCallback progress, SlipwayDoneCallback done,
                               void *userdata);
 
+/* The same for an artifact of format tar.zst, which is unpacked into the fresh directory
+ * `directory` while it comes, by a thread that ends before `done` is called. The directory appears
+ * when size and digest are right, and `path` is not left; where the archive is right and cannot be
+ * unpacked (as slipway_archive_unpack says), it is kept as `path`. Whoever processes the last piece
+ * waits for what is not unpacked by then. -EEXIST: `directory` is there already. */
+int slipway_artifact_unpack(SlipwayClient *client, const SlipwayJson *artifact, const char *path,
+                            const char *directory, SlipwayProgressCallback progress,
+                            SlipwayDoneCallback done, void *userdata);
+
 /* Sends the file `path` (a tar.zst or plain tar) as the input `input`. What the agent has of it
  * already is not sent again. */
 int slipway_input_upload(SlipwayClient *client, const char *input, const char *path,
