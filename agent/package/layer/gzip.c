@@ -255,7 +255,7 @@ int gzip_write(Gzip *g, const void *data, size_t n)
     const char *p = data;
 
     while (n > 0) {
-        Block *block;
+        Block *block = NULL;
         size_t part;
         int r = get_block(g, &block);
 
@@ -289,7 +289,7 @@ static int finish_small(Gzip *g, Block *block)
 
 int gzip_finish(Gzip *g)
 {
-    Block *block;
+    Block *block = NULL;
     int r = get_block(g, &block);
 
     if (r == 0 && g->filled == 0) {
