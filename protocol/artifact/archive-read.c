@@ -28,6 +28,7 @@
 
 /* As long as nobody has said that it may be kept, it is its owner's alone. */
 #define ASIDE_MODE 0700
+#define ROOT_MODE 0755
 
 /* What the tar around the content may take: headers and padding, with a pax header for each entry
  * (libarchive takes at most 1 MiB of it), and the zeros at the end. */
@@ -52,6 +53,7 @@ typedef struct Unpacking {
 
     int root_fd;
     mode_t root_mode;    /* that it will have in the end */
+    mode_t kept_mode;    /* bits that a new file keeps, if they are asked for */
     OpenDirectory *open; /* the directories that lead to the last entry, outermost first */
     size_t n_open;
 
@@ -314,11 +316,14 @@ static int unpack_content(Unpacking *u, int fd, int64_t size, Error *err)
     return 0;
 }
 
+/* Made with its mode: nobody else comes as far as the root before all is there. Only what is taken
+ * away from a mode that is asked for has to be set. */
 static int unpack_file(Unpacking *u, int at, const char *part, struct archive_entry *entry,
                        Error *err)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = archive_entry_mtime(entry)}};
-    _cleanup_fd_ int fd = openat(at, part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    mode_t mode = archive_entry_perm(entry) & 0777;
+    _cleanup_fd_ int fd = openat(at, part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     int r;
 
     if (fd < 0) {
@@ -328,7 +333,7 @@ static int unpack_file(Unpacking *u, int at, const char *part, struct archive_en
     if (r < 0) {
         return r;
     }
-    if (fchmod(fd, archive_entry_perm(entry) & 0777) < 0 || futimens(fd, times) < 0) {
+    if (((mode & ~u->kept_mode) && fchmod(fd, mode) < 0) || futimens(fd, times) < 0) {
         return error_set_errno(err, -errno, "cannot set its mode and time");
     }
     return 0;
@@ -473,12 +478,12 @@ static int unpack_entries(Unpacking *u, Error *err)
 }
 
 /* Made with the mode that it will have, to see what the umask (or the parent's default ACL) leaves
- * of it. */
+ * of it, and of the mode of all that will be made below it. */
 static int make_root(Unpacking *u, int parent_fd, const char *aside, Error *err)
 {
     struct stat st;
 
-    if (mkdirat(parent_fd, aside, 0755) < 0) {
+    if (mkdirat(parent_fd, aside, ROOT_MODE) < 0) {
         return error_set_errno(err, -errno, "cannot make directory '%s'", aside);
     }
     u->root_fd = openat(parent_fd, aside, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -486,6 +491,7 @@ static int make_root(Unpacking *u, int parent_fd, const char *aside, Error *err)
         return error_set_errno(err, -errno, "cannot open directory '%s'", aside);
     }
     u->root_mode = st.st_mode & 0777;
+    u->kept_mode = st.st_mode & ROOT_MODE;
     return fchmod(u->root_fd, ASIDE_MODE) < 0
                ? error_set_errno(err, -errno, "cannot set the mode of '%s'", aside)
                : 0;

@@ -301,19 +301,31 @@ static int put_data(ArchiveWriter *w, const void *data, size_t n, Error *err)
     return 0;
 }
 
+static ssize_t read_some(int fd, void *data, size_t n)
+{
+    ssize_t got;
+
+    do {
+        got = read(fd, data, n);
+    } while (got < 0 && errno == EINTR);
+    return got < 0 ? -errno : got;
+}
+
+/* Always one byte more is asked for than there should be, which tells whether it grew: of a small
+ * file a single read tells all. */
 static int put_file_content(ArchiveWriter *w, int fd, int64_t size, Error *err)
 {
     int64_t left = size;
-    ssize_t got = 0;
+    ssize_t got, wanted;
     int r;
 
-    /* One more read at the end tells whether it grew. */
     do {
-        got = fd_read_full(fd, w->block, left > 0 ? MIN((int64_t)WRITE_BLOCK_SIZE, left) : 1);
+        wanted = (ssize_t)MIN((int64_t)WRITE_BLOCK_SIZE, left + 1);
+        got = read_some(fd, w->block, (size_t)wanted);
         if (got < 0) {
             return error_set_errno(err, (int)got, "cannot read it");
         }
-        if (left > 0 ? got == 0 : got > 0) {
+        if (got > left || (got == 0 && left > 0)) {
             return error_set(err, -EAGAIN, "changed its size while it was packed");
         }
         r = got > 0 ? put_data(w, w->block, (size_t)got, err) : 0;
@@ -321,26 +333,18 @@ static int put_file_content(ArchiveWriter *w, int fd, int64_t size, Error *err)
             return r;
         }
         left -= got;
-    } while (got > 0);
+    } while (left > 0 || got == wanted);
     return 0;
 }
 
-static int add_file(ArchiveWriter *w, int root_fd, const char *from, const char *to, mode_t mode,
+static int add_file(ArchiveWriter *w, int fd, struct stat *st, const char *to, mode_t mode,
                     Error *err)
 {
-    _cleanup_fd_ int fd = openat(root_fd, from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
     int r;
 
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        return error_set_errno(err, -errno, "cannot read it");
-    }
-    if (!S_ISREG(st.st_mode)) {
-        return error_set(err, -EAGAIN, "was replaced while it was packed");
-    }
-    st.st_mode = S_IFREG | (mode != (mode_t)-1 ? mode : st.st_mode & 0777);
-    r = put_header(w, to, &st, NULL, err);
-    return r < 0 ? r : put_file_content(w, fd, st.st_size, err);
+    st->st_mode = S_IFREG | (mode != (mode_t)-1 ? mode : st->st_mode & 0777);
+    r = put_header(w, to, st, NULL, err);
+    return r < 0 ? r : put_file_content(w, fd, st->st_size, err);
 }
 
 static int add_link(ArchiveWriter *w, int root_fd, const char *from, const char *to,
@@ -360,16 +364,22 @@ static int add_link(ArchiveWriter *w, int root_fd, const char *from, const char 
     return put_header(w, to, st, target, err);
 }
 
+/* Nearly all are regular files, so it is opened before anything is asked about it; what cannot be
+ * opened (a link, a socket, a directory that may not be read) is asked about by its name. */
 static int add(ArchiveWriter *w, int root_fd, const char *from, const char *to, mode_t mode,
                Error *err)
 {
+    _cleanup_fd_ int fd =
+        openat(root_fd, from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int problem = fd < 0 ? -errno : 0;
     struct stat st;
 
-    if (fstatat(root_fd, from, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+    if ((fd < 0 ? fstatat(root_fd, from, &st, AT_SYMLINK_NOFOLLOW) : fstat(fd, &st)) < 0) {
         return error_set_errno(err, -errno, "cannot read it");
     }
     if (S_ISREG(st.st_mode)) {
-        return add_file(w, root_fd, from, to, mode, err);
+        return fd < 0 ? error_set_errno(err, problem, "cannot read it")
+                      : add_file(w, fd, &st, to, mode, err);
     }
     if (S_ISLNK(st.st_mode)) {
         return add_link(w, root_fd, from, to, &st, err);

@@ -724,7 +724,7 @@ static void test_source(void **state)
 {
     static const size_t steps[] = {1, 100, BLOCK, 100000};
     mode_t before = umask(027);
-    _cleanup_tar_ Tar tar = {0};
+    _cleanup_tar_ Tar tar = {.mode = 0666};
     struct stat st;
 
     tar_file(&tar, "a/b", "content");
@@ -738,7 +738,7 @@ static void test_source(void **state)
         assert_int_equal(fstatat(SCRATCH_FD, "out", &st, 0), 0);
         assert_int_equal(st.st_mode & 07777, 0750);
         assert_int_equal(fstatat(SCRATCH_FD, "out/a/b", &st, 0), 0);
-        assert_int_equal(st.st_mode & 07777, 0644);
+        assert_int_equal(st.st_mode & 07777, 0666);
         assert_int_equal(file_remove_tree(SCRATCH_FD, "out", NULL), 0);
     }
     (void)umask(before);
