@@ -90,6 +90,30 @@ _public_ int slipway_key_id(const char *pem, char **ret_id, char **ret_error)
     return error_tell(&err, find_id(pem, ret_id, &err), ret_error);
 }
 
+static int check_private(const char *path, char **ret_id, Error *err)
+{
+    _cleanup_(key_freep) Key *key = NULL;
+    char *id;
+    int r = key_read_private(AT_FDCWD, path, &key, err);
+
+    if (r < 0 || !ret_id) {
+        return r;
+    }
+    id = strdup(key_id(key));
+    if (!id) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    *ret_id = id;
+    return 0;
+}
+
+_public_ int slipway_key_check(const char *path, char **ret_id, char **ret_error)
+{
+    _cleanup_error_ Error err = {0};
+
+    return error_tell(&err, check_private(path, ret_id, &err), ret_error);
+}
+
 /* ---- approvals --------------------------------------------------------------------------------
  */
 
@@ -197,6 +221,7 @@ static int describe_entry(const BundleEntry *entry, const Statement *statement, 
     static const char *const trust[] = {
         [BUNDLE_TRUSTED] = "trusted",
         [BUNDLE_UNTRUSTED] = "untrusted",
+        [BUNDLE_ALTERED] = "altered",
         [BUNDLE_WRONG_ROLE] = "wrong_role",
     };
     _cleanup_json_ Json *object = json_new_object();
@@ -226,7 +251,7 @@ static int append_entry(Json *array, const BundleEntry *entry, const char *text,
     Json *object = NULL;
     int r = 0;
 
-    if (entry->trust == BUNDLE_UNTRUSTED) {
+    if (entry->trust == BUNDLE_UNTRUSTED || entry->trust == BUNDLE_ALTERED) {
         size_t n;
         const char *line = line_at(text, len, entry->line, &n);
 

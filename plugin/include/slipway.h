@@ -316,6 +316,10 @@ int slipway_key_generate(const char *path, char **ret_id, char **ret_error);
 /* The id of a public key, from its PEM text: *ret_id, to free(). -EINVAL: it is none. */
 int slipway_key_id(const char *pem, char **ret_id, char **ret_error);
 
+/* Can the file `path` sign? *ret_id (may be NULL) gets the id of the private key in it, to free().
+ * -EPERM: others may read it. -EINVAL: it holds no Ed25519 private key. */
+int slipway_key_check(const char *path, char **ret_id, char **ret_error);
+
 /* Signs an approval with the private key in `key_path`. `digest` is the package's ("sha256:…"),
  * `name` its name (may be NULL); `predicate` has the members of slipway:approval/v1; those that are
  * not there and can be known (issuedOn, nonce) are put in. *ret_line is the envelope without a line
@@ -325,8 +329,9 @@ int slipway_approval_sign(const char *key_path, const char *digest, const char *
 
 /* Reads a bundle. `keys` are those that are believed, as `keys` of agent.json (NULL: none). *ret is
  * an array, to unref, with an object for each envelope: `line`, `sha256`, `trust` ("trusted",
- * "wrong_role", "untrusted"), `signer` (the key's name, if known), `keyId`, `kind`, `statement`.
- * What is untrusted is a claim and nothing more. -EINVAL: a line is no envelope. */
+ * "wrong_role", "altered": it names a key that has not signed it, "untrusted"), `signer` (the key's
+ * name, if known), `keyId`, `kind`, `statement`. What is untrusted or altered is a claim and
+ * nothing more. -EINVAL: a line is no envelope. */
 int slipway_bundle_read(const char *text, size_t len, const SlipwayJson *keys, SlipwayJson **ret,
                         char **ret_error);
 

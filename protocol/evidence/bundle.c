@@ -104,13 +104,31 @@ static int find_role(const DsseEnvelope *envelope, const TrustedKey *keys, size_
     return 0;
 }
 
+/* A key's id in an envelope is a hint, and proves nothing; but who names a key and has not its
+ * signature was changed since, or lies. */
+static void find_claimed(const DsseEnvelope *envelope, const TrustedKey *keys, size_t n_keys,
+                         BundleEntry *entry)
+{
+    entry->trust = BUNDLE_UNTRUSTED;
+    for (size_t i = 0; i < envelope->n_signatures * n_keys; i++) {
+        const TrustedKey *key = &keys[i % n_keys];
+        const char *claimed = envelope->signatures[i / n_keys].key_id;
+
+        if (claimed && strcmp(claimed, key_id(key->key)) == 0) {
+            entry->trust = BUNDLE_ALTERED;
+            entry->signer = key;
+            return;
+        }
+    }
+}
+
 static int read_signed(const DsseEnvelope *envelope, const TrustedKey *keys, size_t n_keys,
                        BundleEntry *entry, Error *err)
 {
     int r = find_signer(envelope, keys, n_keys, 0, &entry->signer);
 
     if (r == 0 && !entry->signer) {
-        entry->trust = BUNDLE_UNTRUSTED;
+        find_claimed(envelope, keys, n_keys, entry);
         return 0;
     }
     if (r == 0) {

@@ -31,17 +31,18 @@ typedef struct TrustedKey {
 } TrustedKey;
 
 typedef enum BundleTrust {
-    BUNDLE_TRUSTED,   /* signed by a key with the right role */
-    BUNDLE_UNTRUSTED, /* no known key signed it: `statement` is what it claims, and is not read */
-    BUNDLE_WRONG_ROLE /* a known key signed what it may not say */
+    BUNDLE_TRUSTED,    /* signed by a key with the right role */
+    BUNDLE_UNTRUSTED,  /* no known key signed it, and it does not say so */
+    BUNDLE_ALTERED,    /* it says that a known key signed it, and none did: bytes have changed */
+    BUNDLE_WRONG_ROLE, /* a known key signed what it may not say */
 } BundleTrust;
 
 typedef struct BundleEntry {
     unsigned line; /* from 1 */
     BundleTrust trust;
-    const TrustedKey *signer; /* NULL if untrusted; borrowed */
+    const TrustedKey *signer; /* NULL if untrusted; if altered, the one that is named; borrowed */
     char *claimed_key_id;     /* what the envelope names; may be NULL */
-    Statement statement;      /* empty if untrusted */
+    Statement statement;      /* empty, because not read, if untrusted or altered */
     char *sha256;             /* of the line, as 64 hexadecimal digits */
 } BundleEntry;
 

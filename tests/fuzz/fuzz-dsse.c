@@ -58,7 +58,8 @@ static void check_bundle(const char *text, size_t n, Key *key)
     }
     require(bundle.count <= BUNDLE_ENTRIES_MAX);
     for (size_t i = 0; i < bundle.count; i++) {
-        require(bundle.entries[i].trust == BUNDLE_UNTRUSTED && !bundle.entries[i].signer);
+        require(bundle.entries[i].trust ==
+                (bundle.entries[i].signer ? BUNDLE_ALTERED : BUNDLE_UNTRUSTED));
         require(!bundle.entries[i].statement.root && bundle.entries[i].line > 0);
     }
     count = bundle.count;

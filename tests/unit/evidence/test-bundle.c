@@ -70,6 +70,23 @@ static void test_who_signed_what(void **state)
     assert_int_equal(bundle.entries[2].line, 3);
 }
 
+/* With another payload the signature does not hold; without the hint nobody can say whose it was.
+ */
+static void test_altered_lines_are_told_from_those_of_strangers(void **state)
+{
+    _cleanup_bundle_ Bundle bundle = {0};
+    _cleanup_buffer_ Buffer text = {0};
+    char *payload;
+
+    add_result(&text, tester, "PASSED");
+    payload = strstr(buffer_text(&text), "\"payload\":\"") + strlen("\"payload\":\"") + 8;
+    *payload = *payload == 'A' ? 'B' : 'A';
+    assert_int_equal(bundle_add(&bundle, text.data, text.len, trusted, 2, NULL), 0);
+    assert_int_equal(bundle.entries[0].trust, BUNDLE_ALTERED);
+    assert_string_equal(bundle.entries[0].signer->name, "tester");
+    assert_null(bundle.entries[0].statement.root);
+}
+
 static void test_the_same_line_counts_once(void **state)
 {
     _cleanup_bundle_ Bundle bundle = {0};
@@ -153,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_signed_what),
+        cmocka_unit_test(test_altered_lines_are_told_from_those_of_strangers),
         cmocka_unit_test(test_the_same_line_counts_once),
         cmocka_unit_test(test_a_key_listed_for_two_roles_has_both),
         cmocka_unit_test(test_a_broken_line_is_named),
