@@ -18,6 +18,8 @@
 
 /* Each fetch leaves a pack; so many make git slow, and they are made one. */
 #define MIRROR_PACKS_MAX 50
+/* Bytes of a commit's subject; one line of an audit log takes it, and a person reads it. */
+#define SUBJECT_MAX ((size_t)400)
 
 /* git checks since 2.45.1 who owns a repository that it serves, and a server that it starts itself
  * sees none of our settings. Whoever asked for the path may have it read. */
@@ -354,15 +356,44 @@ int mirror_describe(const Mirror *mirror, const char *commit, char **ret, Error 
     return *ret ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
-int mirror_commit_time(const Mirror *mirror, const char *commit, int64_t *ret, Error *err)
+/* A message may be in any encoding, and of any length. */
+static char *take_subject(const char *text)
+{
+    _cleanup_buffer_ Buffer subject = BUFFER_INIT(0);
+    size_t n = strlen(text);
+
+    if (n > SUBJECT_MAX) {
+        n = SUBJECT_MAX;
+        n -= text_utf8_incomplete_tail(text, n);
+    }
+    return text_append_utf8(&subject, text, n) < 0 ? NULL : buffer_take_text(&subject);
+}
+
+int mirror_read_commit(const Mirror *mirror, const char *commit, int64_t *ret_time,
+                       char **ret_subject, Error *err)
 {
     _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
+    char *blank;
+    int64_t time = 0;
     int r = git_run(mirror->git, mirror->directory,
-                    GIT_ARGUMENTS("show", "-s", "--no-show-signature", "--format=%ct", commit),
+                    GIT_ARGUMENTS("show", "-s", "--no-show-signature", "--format=%ct %s", commit),
                     &text, err);
 
-    if (r == 0) {
-        r = text_parse_int(buffer_text(&text), 0, INT64_MAX, ret);
+    if (r < 0) {
+        return error_wrap(err, "commit %s", commit);
     }
-    return r < 0 ? error_wrap(err, "the time of commit %s", commit) : 0;
+    blank = memchr(text.data, ' ', text.len);
+    if (blank) {
+        *blank = '\0';
+    }
+    r = text_parse_int(buffer_text(&text), 0, INT64_MAX, &time);
+    if (r < 0) {
+        return error_set(err, r, "the time of commit %s is '%s'", commit, buffer_text(&text));
+    }
+    *ret_subject = take_subject(blank ? blank + 1 : "");
+    if (!*ret_subject) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    *ret_time = time;
+    return 0;
 }

@@ -35,6 +35,7 @@ int mirror_fetch(const Mirror *mirror, const char *commit, const char *ref,
 /* `git describe --tags --always`; the caller's. */
 int mirror_describe(const Mirror *mirror, const char *commit, char **ret, Error *err) _must_check_;
 
-/* The committer's time, in seconds. */
-int mirror_commit_time(const Mirror *mirror, const char *commit, int64_t *ret,
-                       Error *err) _must_check_;
+/* The committer's time, in seconds, and the first line of the commit's message, the caller's:
+ * UTF-8, cut where it is long, "" where there is none. */
+int mirror_read_commit(const Mirror *mirror, const char *commit, int64_t *ret_time,
+                       char **ret_subject, Error *err) _must_check_;

@@ -30,6 +30,7 @@ void source_done(Source *source)
     free(source->ref);
     free(source->version);
     free(source->name);
+    free(source->subject);
     *source = (Source){0};
 }
 
@@ -130,6 +131,7 @@ static int write_note(const Workspace *workspace, const Source *source, const ch
     r = r == 0 ? json_set_string(note, "repository", source->repository) : r;
     r = r == 0 ? json_set_string(note, "commit", source->commit) : r;
     r = r == 0 ? json_set_string(note, "ref", source->ref) : r;
+    r = r == 0 ? json_set_string(note, "subject", source->subject) : r;
     r = r == 0 ? json_set_int(note, "committedAt", source->committed_at) : r;
     return r < 0 ? out_of_memory(err) : workspace_write_note(workspace, note, err);
 }
@@ -142,6 +144,7 @@ static int read_note(const Json *note, Source *source, Error *err)
     r = r == 0 ? copy(&source->repository, json_get_string(note, "repository"), err) : r;
     r = r == 0 ? copy(&source->commit, json_get_string(note, "commit"), err) : r;
     r = r == 0 ? copy(&source->ref, json_get_string(note, "ref"), err) : r;
+    r = r == 0 ? copy(&source->subject, json_get_string(note, "subject"), err) : r;
     source->committed_at = json_get_int(note, "committedAt", SOURCE_TIME_UNKNOWN);
     if (r == 0 && (!source->name || !source->version)) {
         r = error_set(
@@ -225,7 +228,8 @@ static int set_version(Source *source, const char *fallback, Error *err)
 static int describe(const Mirror *mirror, const SourceRequest *request, Source *source, Error *err)
 {
     const char *tag = request->ref ? git_tag_of(request->ref) : NULL;
-    int r = mirror_commit_time(mirror, request->commit, &source->committed_at, err);
+    int r =
+        mirror_read_commit(mirror, request->commit, &source->committed_at, &source->subject, err);
 
     if (r == 0) {
         r = tag ? copy(&source->version, tag, err)

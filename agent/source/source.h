@@ -36,6 +36,7 @@ typedef struct Source {
     char *ref;            /* NULL where none was named */
     char *version;        /* never NULL: the tag, `git describe`, or what an input has instead */
     char *name;           /* never NULL: of the repository or input, fit for a file name */
+    char *subject;        /* first line of the commit's message; NULL where it cannot be told */
     int64_t committed_at; /* seconds; SOURCE_TIME_UNKNOWN where there is no commit */
     bool is_kept;         /* it was there already and nothing was touched */
     bool is_none;         /* there is none, and it was optional */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/source/mirror.h"
 
+#include "protocol/base/text.h"
 #include "tests/unit/source/repository.h"
 
 #include <errno.h>
@@ -44,7 +45,7 @@ static void expect_fetched(const Mirror *mirror, const char *commit, const char 
 
 static void test_fetch_by_ref(void **state)
 {
-    _cleanup_free_ char *first = NULL, *second = NULL, *version = NULL;
+    _cleanup_free_ char *first = NULL, *second = NULL, *version = NULL, *subject = NULL;
     _cleanup_fixture_ Fixture f = {0};
     int64_t time;
 
@@ -58,8 +59,30 @@ static void test_fetch_by_ref(void **state)
     assert_true(mirror_has(&f.mirror, first));
     assert_int_equal(mirror_describe(&f.mirror, second, &version, NULL), 0);
     assert_true(strncmp(version, "v1-1-g", 6) == 0);
-    assert_int_equal(mirror_commit_time(&f.mirror, second, &time, NULL), 0);
+    assert_int_equal(mirror_read_commit(&f.mirror, second, &time, &subject, NULL), 0);
+    assert_string_equal(subject, "two");
     assert_int_equal(time, 1700000000);
+}
+
+/* A message may be of any length, and of no encoding. */
+static void test_subject(void **state)
+{
+    _cleanup_free_ char *commit = NULL, *subject = NULL;
+    _cleanup_fixture_ Fixture f = {0};
+    char message[1000];
+    int64_t time;
+
+    memset(message, 'x', sizeof(message));
+    memcpy(message, "a \xff b", strlen("a \xff b"));
+    message[sizeof(message) - 1] = '\0';
+    repository_make(state, "origin");
+    commit = repository_commit(state, "origin", "a", message);
+    fixture_open(state, &f, "origin", commit);
+    expect_fetched(&f.mirror, commit, "main");
+    assert_int_equal(mirror_read_commit(&f.mirror, commit, &time, &subject, NULL), 0);
+    assert_true(text_has_prefix(subject, "a "));
+    assert_true(text_is_utf8(subject, strlen(subject)));
+    assert_in_range(strlen(subject), 390, 402);
 }
 
 /* What is here is not asked for again: the origin is gone, and nobody minds. */
@@ -261,6 +284,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         repository_test(test_fetch_by_ref),
+        repository_test(test_subject),
         repository_test(test_no_network_for_what_is_here),
         repository_test(test_incremental),
         repository_test(test_fetch_without_ref),

@@ -140,6 +140,7 @@ static void test_git(void **state)
     assert_string_equal(brought.commit, first);
     assert_string_equal(brought.ref, "refs/heads/main");
     assert_true(strncmp(brought.version, first, 7) == 0);
+    assert_string_equal(brought.subject, "one");
     assert_int_equal(brought.committed_at, 1700000000);
     assert_false(brought.is_kept);
 
@@ -153,6 +154,7 @@ static void test_git(void **state)
     bring(&f, &unnamed);
     assert_string_equal(unnamed.commit, first);
     assert_string_equal(unnamed.ref, "refs/heads/main");
+    assert_string_equal(unnamed.subject, "one");
     assert_int_equal(unnamed.committed_at, 1700000000);
 
     /* Another commit moves it. */
