@@ -104,7 +104,7 @@ static int is_active(const Json *window, int64_t now_us, Error *err)
     const char *from = json_get_string(window, "from"), *to = json_get_string(window, "to");
     const char *zone = json_get_string(window, "timeZone");
     WallTime wall;
-    int begin, end, r;
+    int begin, end, length, r;
 
     from = from ? from : "";
     to = to ? to : "";
@@ -120,9 +120,12 @@ static int is_active(const Json *window, int64_t now_us, Error *err)
     if (begin < 0 || end < 0) {
         return bad_window(err, from, to);
     }
+    length = (end - begin + MINUTES_OF_WEEK) % MINUTES_OF_WEEK;
+    if (length == 0 && end > begin) { /* "Mon 00:00" to "Sun 24:00" */
+        length = MINUTES_OF_WEEK;
+    }
     /* How far into the window now is, counted round the week. */
-    return (wall.week_minute - begin + MINUTES_OF_WEEK) % MINUTES_OF_WEEK <
-           (end - begin + MINUTES_OF_WEEK) % MINUTES_OF_WEEK;
+    return (wall.week_minute - begin + MINUTES_OF_WEEK) % MINUTES_OF_WEEK < length;
 }
 
 int freeze_find(const Json *windows, int64_t now_us, const Json **ret, Error *err)

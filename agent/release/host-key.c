@@ -89,6 +89,9 @@ int host_key_trust(const char *directory, const char *agent, const Json *keys, T
     Key *key = NULL;
     int r = trust_add(ret, keys, err);
 
-    r = r < 0 ? r : host_key_open(directory, &key, err);
+    if (r < 0 || !directory) {
+        return r;
+    }
+    r = host_key_open(directory, &key, err);
     return r < 0 ? r : trust_add_key_take(ret, agent, key, HOST_KEY_ROLES, err);
 }

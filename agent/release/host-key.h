@@ -15,6 +15,7 @@
  * same key. */
 int host_key_open(const char *directory, Key **ret, Error *err) _must_check_;
 
-/* Whom this host believes: `keys` of agent.json (may be NULL), and its own key. */
+/* Whom this host believes: `keys` of agent.json (may be NULL), and its own key (`directory` NULL:
+ * it has none). */
 int host_key_trust(const char *directory, const char *agent, const Json *keys, Trust *ret,
                    Error *err) _must_check_;
