@@ -112,14 +112,6 @@ static ActionConfig *add_action(AgentConfig *config)
     return actions;
 }
 
-/* As agent/release/decision.c decides: this is for whoever draws the button. */
-static bool environment_needs_approval(const Json *environment, const char *name)
-{
-    bool is_production = name && (strcmp(name, "prod") == 0 || strcmp(name, "production") == 0);
-
-    return json_get_bool(environment, "needsApproval", is_production);
-}
-
 static int add_built_in(AgentConfig *config, const BuiltIn *b, const char *name,
                         const Json *environment)
 {
@@ -131,7 +123,8 @@ static int add_built_in(AgentConfig *config, const BuiltIn *b, const char *name,
     action->schema = b->schema;
     action->environment = environment;
     action->is_idempotent = b->is_idempotent;
-    action->needs_approval = b->is_approved && environment_needs_approval(environment, name);
+    action->needs_approval =
+        b->is_approved && json_get_bool(json_get(environment, "requires"), "approval", false);
     action->description = strdup(b->description);
     action->command = calloc(2, sizeof(*action->command));
     if (!action->description || !action->command ||

@@ -2,11 +2,13 @@
 #include "agent/calls/agent-config.h"
 
 #include "agent/calls/actions.h"
+#include "protocol/base/fd.h"
 #include "protocol/base/file.h"
 #include "protocol/base/text.h"
 #include "protocol/schema.h"
 #include "protocol/validate.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -18,6 +20,9 @@
 #define DEFAULT_PATH "/etc/slipway/agent.json"
 #define SYSTEM_STATE "/var/lib/slipway"
 #define CONFIG_SIZE_MAX ((size_t)4 << 20)
+
+#define ZONES "/usr/share/zoneinfo/"
+#define TIME_ZONE_MAX 64
 
 #define DEFAULT_TIMEOUT_MS ((int64_t)3600 * 1000)
 #define DEFAULT_SILENCE_TIMEOUT_MS ((int64_t)600 * 1000)
@@ -142,8 +147,81 @@ static void check_secret(Check *c, const Json *root, const char *name, const Jso
     }
 }
 
+/* As agent/release/freeze.c reads it; said here, so that nobody learns of it on the day it matters.
+ */
+static const char *find_window_mistake(const Json *window)
+{
+    const char *from = json_get_string(window, "from"), *to = json_get_string(window, "to");
+    const char *zone = json_get_string(window, "timeZone");
+    char path[sizeof(ZONES) + TIME_ZONE_MAX];
+
+    if (!from || !to || !*from || !*to) {
+        return NULL; /* the schema says it */
+    }
+    if (!isdigit((unsigned char)*from) != !isdigit((unsigned char)*to)) {
+        return "\"from\" and \"to\" must be of one form: both every week, or both once";
+    }
+    if (strcmp(from, to) == 0 || (isdigit((unsigned char)*from) && strcmp(from, to) > 0)) {
+        return "\"to\" must be after \"from\"";
+    }
+    if (!zone || strcmp(zone, "UTC") == 0) {
+        return NULL;
+    }
+    (void)snprintf(path, sizeof(path), ZONES "%s", zone);
+    return file_exists(AT_FDCWD, path) ? NULL
+                                       : "this host does not know the \"timeZone\"; it needs an "
+                                         "IANA name such as Europe/Berlin, and the package tzdata";
+}
+
+static void check_environment(Check *c, const char *name, const Json *environment)
+{
+    const Json *requires = json_get(environment, "requires");
+    const Json *windows = json_get(environment, "freeze");
+    const char *staging = json_get_string(requires, "staging");
+
+    if (staging && strcmp(staging, name) == 0) {
+        mistake(c, WAY("environments", name, "requires", "staging"),
+                "must be another environment than this one");
+    }
+    if (json_get_bool(requires, "change", false) && !json_get_bool(requires, "approval", false)) {
+        mistake(c, WAY("environments", name, "requires", "change"),
+                "needs \"approval\", which is what names the change");
+    }
+    for (size_t i = 0; i < json_length(windows); i++) {
+        const char *problem = find_window_mistake(json_at(windows, i));
+        char index[24];
+
+        (void)snprintf(index, sizeof(index), "%zu", i);
+        if (problem) {
+            mistake(c, WAY("environments", name, "freeze", index), "%s", problem);
+        }
+    }
+}
+
+/* Whether a text is a key is found by who uses it: there is no libcrypto in here. */
+static void check_key(Check *c, const char *name, const Json *key)
+{
+    const char *file = json_get_string(key, "file");
+    _cleanup_fd_ int fd = -1;
+
+    if (!json_has(key, "publicKey") == !json_has(key, "file")) {
+        mistake(c, WAY("keys", name), "needs either \"publicKey\", a PEM text, or \"file\"");
+    } else if (file && *file == '/') {
+        fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0) {
+            mistake(c, WAY("keys", name, "file"), "'%s' cannot be read: %s", file, strerror(errno));
+        }
+    }
+}
+
 static void check_references(Check *c, const Json *root)
 {
+    for (JsonMember m = {0}; json_next_member(json_get(root, "environments"), &m);) {
+        check_environment(c, m.name, m.value);
+    }
+    for (JsonMember m = {0}; json_next_member(json_get(root, "keys"), &m);) {
+        check_key(c, m.name, m.value);
+    }
     for (JsonMember m = {0}; json_next_member(json_get(root, "actions"), &m);) {
         check_action(c, root, m.name, m.value);
     }
@@ -206,6 +284,33 @@ static int load_root(const char *path, Json **ret, Error *err)
 
 /* ---- values and their defaults ----------------------------------------------------------------
  */
+
+static bool is_production(const char *environment)
+{
+    return strcmp(environment, "prod") == 0 || strcmp(environment, "production") == 0;
+}
+
+/* Production that says nothing about it requires all there is: who forgets a line is stopped, not
+ * surprised. `"requires": {}` is a word, too. */
+static int set_requirements(Json *environments)
+{
+    static const char all[] = "{\"provenance\":true,\"tests\":true,\"staging\":\"staging\","
+                              "\"approval\":true,\"change\":true}";
+
+    for (JsonMember m = {0}; json_next_member(environments, &m);) {
+        Json *requires = NULL;
+        int r = 0;
+
+        if (is_production(m.name) && !json_has(m.value, "requires")) {
+            r = json_parse(all, sizeof(all) - 1, &requires, NULL);
+            r = r < 0 ? r : json_set_take(m.value, "requires", requires);
+        }
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
 
 static int copy_text(const char *text, char **ret)
 {
@@ -335,6 +440,7 @@ static int fill(AgentConfig *config)
     r = r == 0 ? copy_list(json_get(allow, "users"), &config->allowed_users) : r;
     r = r == 0 ? copy_list(json_get(allow, "groups"), &config->allowed_groups) : r;
     r = r == 0 ? set_secrets(config) : r;
+    r = r == 0 ? set_requirements(json_get(config->root, "environments")) : r;
     return r == 0 ? actions_build(config) : r;
 }
 
@@ -357,6 +463,35 @@ int agent_config_load(const char *path, const char *state_directory, AgentConfig
     }
     *ret = TAKE_PTR(config);
     return 0;
+}
+
+static bool has_role(const Json *keys, const char *role)
+{
+    for (JsonMember m = {0}; json_next_member(keys, &m);) {
+        const Json *roles = json_get(m.value, "roles");
+
+        for (size_t i = 0; i < json_length(roles); i++) {
+            const char *name = json_as_string(json_at(roles, i));
+
+            if (name && strcmp(name, role) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+const char *agent_config_find_unreleasable(const AgentConfig *config)
+{
+    if (has_role(json_get(config->root, "keys"), "approver")) {
+        return NULL;
+    }
+    for (JsonMember m = {0}; json_next_member(json_get(config->root, "environments"), &m);) {
+        if (json_get_bool(json_get(m.value, "requires"), "approval", false)) {
+            return m.name;
+        }
+    }
+    return NULL;
 }
 
 static void free_list(char **list)

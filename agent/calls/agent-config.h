@@ -67,6 +67,9 @@ DEFINE_CLEANUP(AgentConfig, agent_config_free)
 /* NULL if there is none. */
 const ActionConfig *agent_config_find_action(const AgentConfig *config, const char *name);
 
+/* An environment that requires an approval which no key of `keys` may sign; NULL: there is none. */
+const char *agent_config_find_unreleasable(const AgentConfig *config);
+
 /* The JSON Schemas of its parameters and its outputs (each `ret` may be NULL). Parsed when they are
  * asked for, because most agents idle most of the time; what is returned is the caller's. */
 int action_config_load_schemas(const ActionConfig *action, Json **ret_parameters,

@@ -351,6 +351,7 @@ static int add_problem(Json *problems, const char *format, ...)
 static int set_problems(Calls *calls, const CleanupDisk *disk, Json *health)
 {
     const AgentConfig *config = calls->config;
+    const char *unreleasable = agent_config_find_unreleasable(config);
     _cleanup_free_ char *shim = NULL;
     Json *problems = json_new_array();
     int r = problems ? 0 : -ENOMEM;
@@ -369,6 +370,12 @@ static int set_problems(Calls *calls, const CleanupDisk *disk, Json *health)
     if (r == 0 && config->confine == CONFINE_ALWAYS && !calls->confinement.is_on) {
         r = add_problem(problems, "steps are not kept out of the state directory: %s",
                         calls->confinement.note + strlen("none: "));
+    }
+    if (r == 0 && unreleasable) {
+        r = add_problem(problems,
+                        "nobody can release to '%s': no key in `keys` of agent.json has the role "
+                        "approver; `slipway keygen` makes one",
+                        unreleasable);
     }
     if (r == 0 && calls->problem) {
         r = add_problem(problems, "storage: %s", calls->problem);

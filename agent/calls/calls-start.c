@@ -118,6 +118,7 @@ static int set_directories(Calls *calls, const char *id, const char *run, Json *
         {"call", "calls/", id}, {"workspace", "runs/", run ? run : id},
         {"calls", "calls", ""}, {"inputs", "inputs", ""},
         {"cache", "cache", ""}, {"releases", "releases", ""},
+        {"keys", "keys", ""},   {"audit", "audit", ""},
     };
     Json *directories = json_new_object();
     int r = directories ? 0 : -ENOMEM;
@@ -162,6 +163,7 @@ static int build_spec(Calls *calls, const CallRequest *request, const ActionConf
     int r = spec && none ? 0 : -ENOMEM;
 
     r = r == 0 ? json_set_string(spec, "call", id) : r;
+    r = r == 0 ? json_set_string(spec, "agent", config->name) : r;
     r = r == 0 ? json_set_string(spec, "action", request->action) : r;
     r = r == 0 ? json_set_string(spec, "run", request->run) : r;
     r = r == 0 ? json_set_string(spec, "idempotencyKey", request->idempotency_key) : r;
@@ -178,6 +180,9 @@ static int build_spec(Calls *calls, const CallRequest *request, const ActionConf
     r = r == 0 ? json_set_bool(spec, "confine", calls->confinement.is_on) : r;
     r = r == 0 ? set_directories(calls, id, request->run, spec) : r;
     r = r == 0 ? set_shared(spec, "environment", action->environment) : r;
+    if (r == 0 && action->environment) {
+        r = set_shared(spec, "keys", json_get(config->root, "keys"));
+    }
     if (r < 0) {
         return r;
     }

@@ -68,6 +68,7 @@ static void borrow_members(Spec *spec)
     double grace = json_as_number(json_get(spec->root, "graceSeconds"), -1);
 
     spec->call = json_get_string(spec->root, "call");
+    spec->agent = json_get_string(spec->root, "agent");
     spec->action = json_get_string(spec->root, "action");
     spec->run = json_get_string(spec->root, "run");
     spec->created_at = json_get_string(spec->root, "createdAt");
@@ -75,6 +76,7 @@ static void borrow_members(Spec *spec)
     spec->parameters = json_get(spec->root, "parameters");
     spec->origin = json_get(spec->root, "origin");
     spec->approval = json_get(spec->root, "approval");
+    spec->keys = json_get(spec->root, "keys");
     spec->environment = json_get(spec->root, "environment");
     spec->environment_name = json_get_string(spec->environment, "name");
     spec->grace_ms = grace >= 0 ? (int64_t)(grace * 1000) : SPEC_GRACE_DEFAULT_MS;
@@ -86,6 +88,8 @@ static void borrow_members(Spec *spec)
     spec->releases_directory = json_get_string(directories, "releases");
     spec->state_directory = json_get_string(directories, "state");
     spec->is_confined = json_get_bool(spec->root, "confine", false);
+    spec->keys_directory = json_get_string(directories, "keys");
+    spec->audit_directory = json_get_string(directories, "audit");
 }
 
 static int parse(const Buffer *text, Spec *spec, Error *err)

@@ -11,6 +11,7 @@
 typedef struct Spec {
     Json *root;
     const char *call;
+    const char *agent; /* NULL: it has no name */
     const char *action;
     char *verb; /* "deploy" of "deploy-staging"; the action itself where there is no environment */
     const char *run;
@@ -19,6 +20,7 @@ typedef struct Spec {
     const Json *parameters; /* never NULL */
     const Json *origin;
     const Json *approval;
+    const Json *keys;        /* as in agent.json; only where there is an environment */
     const Json *environment; /* as in agent.json, with its `name` */
     const char *environment_name;
     int64_t grace_ms;
@@ -31,6 +33,8 @@ typedef struct Spec {
     const char *inputs_directory;   /* NULL: no inputs */
     const char *releases_directory; /* NULL: no kept releases */
     const char *state_directory;    /* NULL: none of it is an agent's */
+    const char *keys_directory;     /* NULL: this host signs nothing */
+    const char *audit_directory;    /* NULL: no audit log */
 } Spec;
 
 /* Reads it whole from `fd` (borrowed). -EINVAL with every mistake, one on a line. */

@@ -15,7 +15,7 @@ static AgentConfig *load(void **state, const char *members)
     assert_true(asprintf(&text,
                          "{\"state\":\"/s\",\"libexec\":\"/l\",\"environments\":{"
                          "\"staging\":{\"engine\":\"local\"},"
-                         "\"prod\":{\"engine\":\"local\",\"needsApproval\":true}}%s%s}",
+                         "\"prod\":{\"engine\":\"local\"}}%s%s}",
                          *members ? "," : "", members) > 0);
     scratch_write_text(SCRATCH_FD, "agent.json", text);
     assert_true(asprintf(&path, "%s/agent.json", SCRATCH_PATH) > 0);
@@ -65,6 +65,37 @@ static void offers_the_built_in_ones(void **state)
     assert_true(agent_config_find_action(config, "deploy-prod")->needs_approval);
     assert_false(agent_config_find_action(config, "deploy-staging")->needs_approval);
     assert_false(agent_config_find_action(config, "rollback-prod")->needs_approval);
+}
+
+/* As agent/release/decision.c decides. */
+static void hints_at_approvals(void **state)
+{
+    static const struct {
+        const char *name, *members;
+        bool is_needed;
+    } rows[] = {
+        {"staging", "", false},
+        {"prod", "", true},
+        {"production", "", true},
+        {"staging", ",\"requires\":{\"approval\":true}", true},
+        {"prod", ",\"requires\":{\"approval\":false}", false},
+        {"prod", ",\"requires\":{\"tests\":true}", false},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(agent_config_freep) AgentConfig *config = NULL;
+        _cleanup_free_ char *path = NULL, *text = NULL, *action = NULL;
+
+        assert_true(
+            asprintf(&text, "{\"state\":\"/s\",\"environments\":{\"%s\":{\"engine\":\"local\"%s}}}",
+                     rows[i].name, rows[i].members) > 0);
+        scratch_write_text(SCRATCH_FD, "agent.json", text);
+        assert_true(asprintf(&path, "%s/agent.json", SCRATCH_PATH) > 0);
+        assert_int_equal(agent_config_load(path, NULL, &config, NULL), 0);
+        assert_true(asprintf(&action, "deploy-%s", rows[i].name) > 0);
+        assert_int_equal(agent_config_find_action(config, action)->needs_approval,
+                         rows[i].is_needed);
+    }
 }
 
 static void adds_the_operators_own(void **state)
@@ -133,6 +164,10 @@ static void checks_parameters(void **state)
         {"deploy-prod", "{\"package\":{\"input\":\"p\"}}", true},
         {"deploy-prod", "{\"package\":{\"call\":\"c1\",\"input\":\"p\"}}", false},
         {"deploy-prod", "{\"package\":{\"call\":\"c1\"},\"variables\":{\"port\":1}}", false},
+        {"deploy-prod", "{\"evidence\":{\"input\":\"release.intoto.jsonl\"}}", true},
+        {"deploy-prod", "{\"evidence\":{\"input\":\"../x\"}}", false},
+        {"deploy-prod", "{\"evidence\":{}}", false},
+        {"deploy-prod", "{\"evidence\":\"release.intoto.jsonl\"}", false},
         {"verify-prod", "{\"source\":{\"input\":\"a\"}}", true},
         {"rollback-prod", "{}", true},
         {"rollback-prod", "{\"to\":\"latest\"}", false},
@@ -173,9 +208,9 @@ static void knows_its_own_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scratch_test(offers_the_built_in_ones), scratch_test(adds_the_operators_own),
-        scratch_test(changes_a_built_in_one),   scratch_test(checks_parameters),
-        cmocka_unit_test(knows_its_own_names),
+        scratch_test(offers_the_built_in_ones), scratch_test(hints_at_approvals),
+        scratch_test(adds_the_operators_own),   scratch_test(changes_a_built_in_one),
+        scratch_test(checks_parameters),        cmocka_unit_test(knows_its_own_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,9 @@ typedef struct Mistake {
     const char *expected; /* part of what is said */
 } Mistake;
 
+#define PEM "-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----\\n"
+#define PROD "{\"environments\":{\"prod\":{\"engine\":\"local\","
+
 static const Mistake mistakes[] = {
     {"{", "line 1, column 2: "},
     {"[]", "line 1: (top): must be object, not array"},
@@ -112,7 +115,52 @@ static const Mistake mistakes[] = {
     {"{\"secrets\":{\"SLIPWAY_T\":{\"file\":\"/t\",\"actions\":[]}}}",
      "/secrets/SLIPWAY_T: names that begin with SLIPWAY_"},
     {"{\"secrets\":{\"T\":{\"file\":\"t\",\"actions\":[]}}}", "/secrets/T/file: does not match"},
+    {"{\"keys\":{\"k\":{\"publicKey\":\"" PEM "\"}}}", "/keys/k: \"roles\" is missing"},
+    {"{\"keys\":{\"k\":{\"publicKey\":\"" PEM "\",\"roles\":[]}}}", "/keys/k/roles: must have"},
+    {"{\"keys\":{\"k\":{\"publicKey\":\"" PEM "\",\"roles\":[\"boss\"]}}}",
+     "/keys/k/roles/0: must be one of"},
+    {"{\"keys\":{\"k\":{\"publicKey\":\"MCow\",\"roles\":[\"tester\"]}}}",
+     "/keys/k/publicKey: does not match"},
+    {"{\"keys\":{\"k\":{\"roles\":[\"tester\"]}}}", "/keys/k: needs either \"publicKey\""},
+    {"{\"keys\":{\"k\":{\"publicKey\":\"" PEM "\",\"file\":\"/etc/passwd\","
+     "\"roles\":[\"tester\"]}}}",
+     "/keys/k: needs either \"publicKey\""},
+    {"{\"keys\":{\"k\":{\"file\":\"k.pub\",\"roles\":[\"tester\"]}}}",
+     "/keys/k/file: does not match"},
+    {"{\"keys\":{\"k\":{\n\"file\":\"/nonexistent/k.pub\",\"roles\":[\"tester\"]}}}",
+     "line 2: /keys/k/file: '/nonexistent/k.pub' cannot be read: No such file"},
+    {"{\"keys\":{\"\":{\"publicKey\":\"" PEM "\",\"roles\":[\"tester\"]}}}", "/keys/: "},
+    {PROD "\"needsApproval\":true}}}", "/environments/prod/needsApproval: unknown member"},
+    {PROD "\"requires\":{\"approvals\":true}}}}", "did you mean \"approval\"?"},
+    {PROD "\"requires\":{\"staging\":true}}}}",
+     "/environments/prod/requires/staging: must be string"},
+    {PROD "\"requires\":{\"staging\":\"prod\"}}}}",
+     "/environments/prod/requires/staging: must be another environment"},
+    {PROD "\"requires\":{\"change\":true}}}}",
+     "/environments/prod/requires/change: needs \"approval\""},
+    {PROD "\"freeze\":[{\"from\":\"Fri 16:00\"}]}}}",
+     "/environments/prod/freeze/0: \"to\" is missing"},
+    {PROD "\"freeze\":[{\"from\":\"Friday 16:00\",\"to\":\"Mon 8:00\"}]}}}",
+     "/environments/prod/freeze/0/from: does not match"},
+    {PROD "\"freeze\":[{\"from\":\"Fri 16:00\",\"to\":\"Mon 24:01\"}]}}}",
+     "/environments/prod/freeze/0/to: does not match"},
+    {PROD "\"freeze\":[{\"from\":\"2026-12-23 18:00\",\"to\":\"2027-01-02T08:00\"}]}}}",
+     "/environments/prod/freeze/0/from: does not match"},
+    {PROD "\"freeze\":[{\"from\":\"Fri 16:00\",\"to\":\"2027-01-02T08:00\"}]}}}",
+     "/environments/prod/freeze/0: \"from\" and \"to\" must be of one form"},
+    {PROD "\"freeze\":[{\"from\":\"2027-01-02T08:00\",\"to\":\"2026-12-23T18:00\"}]}}}",
+     "/environments/prod/freeze/0: \"to\" must be after \"from\""},
+    {PROD "\"freeze\":[\n{\"from\":\"Fri 16:00\",\"to\":\"Mon 08:00\",\"timeZone\":\"Europe/"
+          "Nowhere\"}]}}}",
+     "line 2: /environments/prod/freeze/0: this host does not know the \"timeZone\""},
+    {PROD "\"freeze\":[{\"from\":\"Fri 16:00\",\"to\":\"Mon 08:00\",\"timeZone\":\"../x\"}]}}}",
+     "/environments/prod/freeze/0/timeZone: does not match"},
 };
+
+static void assert_text(const char *text, const char *expected)
+{
+    assert_string_equal(text ? text : "none", expected ? expected : "none");
+}
 
 static void tells_each_mistake(void **state)
 {
@@ -126,6 +174,57 @@ static void tells_each_mistake(void **state)
             !strstr(error_text(&err), "agent.json' is not right:\n")) {
             fail_msg("%s: %s", mistakes[i].text, error_text(&err));
         }
+    }
+}
+
+static void takes_keys_and_requirements(void **state)
+{
+    _cleanup_(agent_config_freep) AgentConfig *config = load_right(
+        state,
+        "{\"state\":\"/s\",\"keys\":{"
+        "\"builder-1\":{\"publicKey\":\"" PEM "\",\"roles\":[\"builder\",\"tester\"]},"
+        "\"controller\":{\"file\":\"/proc/self/status\",\"roles\":[\"approver\"]}},"
+        "\"environments\":{\"prod\":{\"engine\":\"local\",\"requires\":{\"provenance\":true,"
+        "\"tests\":true,\"staging\":\"staging\",\"approval\":true,\"change\":true},"
+        "\"freeze\":[{\"from\":\"Fri 16:00\",\"to\":\"Mon 8:00\",\"timeZone\":\"Europe/Berlin\","
+        "\"reason\":\"weekend\"},{\"from\":\"Sun 0:00\",\"to\":\"Sun 24:00\",\"timeZone\":\"UTC\"},"
+        "{\"from\":\"2026-12-23T18:00\",\"to\":\"2027-01-02T08:00\"}]}}}");
+
+    assert_int_equal(json_member_count(json_get(config->root, "keys")), 2);
+}
+
+/* Production that says nothing requires everything, and then somebody has to be able to release. */
+static void fills_in_what_production_requires(void **state)
+{
+    static const struct {
+        const char *environments;
+        const char *staging; /* of prod's requirements */
+        const char *unreleasable;
+    } rows[] = {
+        {"\"staging\":{\"engine\":\"local\"},\"prod\":{\"engine\":\"local\"}", "staging", "prod"},
+        {"\"prod\":{\"engine\":\"local\",\"requires\":{\"staging\":\"qa\"}}", "qa", NULL},
+        {"\"prod\":{\"engine\":\"local\",\"requires\":{}}", NULL, NULL},
+        {"\"production\":{\"engine\":\"local\"}", NULL, "production"},
+        {"\"qa\":{\"engine\":\"local\"}", NULL, NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(agent_config_freep) AgentConfig *config = NULL, *believing = NULL;
+        _cleanup_free_ char *text = NULL, *with_key = NULL;
+        const Json *prod;
+
+        assert_true(
+            asprintf(&text, "{\"state\":\"/s\",\"environments\":{%s}}", rows[i].environments) > 0);
+        config = load_right(state, text);
+        prod = json_get(json_get(config->root, "environments"), "prod");
+        assert_text(json_get_string(json_get(prod, "requires"), "staging"), rows[i].staging);
+        assert_text(agent_config_find_unreleasable(config), rows[i].unreleasable);
+        assert_true(asprintf(&with_key,
+                             "{\"state\":\"/s\",\"keys\":{\"c\":{\"file\":\"/proc/self/status\","
+                             "\"roles\":[\"tester\",\"approver\"]}},\"environments\":{%s}}",
+                             rows[i].environments) > 0);
+        believing = load_right(state, with_key);
+        assert_null(agent_config_find_unreleasable(believing));
     }
 }
 
@@ -205,6 +304,8 @@ int main(void)
         scratch_test(has_defaults),
         scratch_test(takes_what_is_set),
         scratch_test(tells_each_mistake),
+        scratch_test(takes_keys_and_requirements),
+        scratch_test(fills_in_what_production_requires),
         scratch_test(tells_all_mistakes_at_once),
         scratch_test(needs_the_file_that_is_named),
         scratch_test(finds_the_state_directory),

@@ -212,12 +212,43 @@ static void writes_the_spec(void **state)
     assert_true(json_get_bool(spec, "terminal", false));
     assert_true(asprintf(&workspace, "%s/state/runs/r/workspace", f.directory) > 0);
     assert_string_equal(json_get_string(json_get(spec, "directories"), "workspace"), workspace);
-    assert_int_equal(json_member_count(json_get(spec, "directories")), 7);
+    assert_int_equal(json_member_count(json_get(spec, "directories")), 9);
     assert_string_equal(json_get_string(json_get(spec, "directories"), "state"),
                         f.config->state_directory);
     assert_false(json_get_bool(spec, "confine", true)); /* it is in /tmp */
+    assert_string_equal(json_get_string(spec, "agent"), f.config->name);
+    assert_false(json_has(spec, "keys")); /* it works on no environment */
     assert_true(fixture_exists(&f, "state/runs/r/workspace"));
     fixture_wait_state(&f, call, CALL_FINISHED);
+    fixture_done(&f);
+}
+
+/* Whom this host believes is what an action on an environment is decided by. */
+static void gives_keys_to_actions_on_an_environment(void **state)
+{
+    static const char settings[] =
+        "\"keys\":{\"k\":{\"file\":\"/proc/self/status\",\"roles\":[\"tester\"]}},"
+        "\"environments\":{\"prod\":{\"engine\":\"local\"}}";
+    static const struct {
+        const char *action;
+        bool has_keys;
+    } rows[] = {{"changes-prod", true}, {"succeed", false}};
+    Fixture f;
+
+    fixture_init(&f, settings);
+    fixture_open(&f);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        Call *call = fixture_start(&f, rows[i].action, rows[i].action, NULL);
+        _cleanup_free_ char *text = NULL;
+        _cleanup_json_ Json *spec = NULL;
+        char path[128];
+
+        (void)snprintf(path, sizeof(path), "state/calls/%s/spec.json", call_id(call));
+        text = fixture_read(&f, path);
+        spec = parse(text);
+        assert_int_equal(json_has(json_get(spec, "keys"), "k"), rows[i].has_keys);
+        fixture_wait_state(&f, call, CALL_FINISHED);
+    }
     fixture_done(&f);
 }
 
@@ -294,6 +325,7 @@ int main(void)
         cmocka_unit_test(refuses_what_is_wrong),
         cmocka_unit_test(cuts_times_to_their_limits),
         cmocka_unit_test(writes_the_spec),
+        cmocka_unit_test(gives_keys_to_actions_on_an_environment),
         cmocka_unit_test(bounds_the_queue),
         cmocka_unit_test(tells_storage_from_the_rest),
         cmocka_unit_test(orders_ids),

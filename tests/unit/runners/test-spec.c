@@ -38,17 +38,21 @@ static void expect_mistake(const char *text, int code, const char *mistake)
 static void test_whole(void **state)
 {
     static const char text[] =
-        "{\"call\":\"c1\",\"action\":\"deploy-staging\",\"run\":\"r1\",\"graceSeconds\":2.5,"
+        "{\"call\":\"c1\",\"agent\":\"a1\",\"action\":\"deploy-staging\",\"run\":\"r1\","
+        "\"graceSeconds\":2.5,"
         "\"parameters\":{\"clean\":true},\"traceparent\":\"00-1\",\"unknown\":[1],"
         "\"directories\":{\"call\":\"/s/calls/c1\",\"workspace\":\"/s/runs/r1/workspace\","
         "\"calls\":\"/s/calls\",\"inputs\":\"/s/inputs\",\"cache\":\"/s/cache\","
-        "\"releases\":\"/s/releases\",\"state\":\"/"
-        "s\"},\"confine\":true,\"environment\":{\"name\":\"staging\",\"url\":\"u\"}}";
+        "\"releases\":\"/s/releases\",\"state\":\"/s\",\"keys\":\"/s/keys\","
+        "\"audit\":\"/s/audit\"},\"confine\":true,"
+        "\"keys\":{\"k\":{\"file\":\"/k\",\"roles\":[\"tester\"]}},"
+        "\"environment\":{\"name\":\"staging\",\"url\":\"u\"}}";
     _cleanup_error_ Error err = {0};
     _cleanup_spec_ Spec spec = {0};
 
     assert_int_equal(read_text(text, strlen(text), &spec, &err), 0);
     assert_string_equal(spec.call, "c1");
+    assert_string_equal(spec.agent, "a1");
     assert_string_equal(spec.action, "deploy-staging");
     assert_string_equal(spec.verb, "deploy");
     assert_string_equal(spec.run, "r1");
@@ -63,6 +67,9 @@ static void test_whole(void **state)
     assert_string_equal(spec.releases_directory, "/s/releases");
     assert_string_equal(spec.state_directory, "/s");
     assert_true(spec.is_confined);
+    assert_string_equal(spec.keys_directory, "/s/keys");
+    assert_string_equal(spec.audit_directory, "/s/audit");
+    assert_true(json_has(spec.keys, "k"));
     assert_string_equal(spec.environment_name, "staging");
     assert_string_equal(json_get_string(spec.environment, "url"), "u");
 }
@@ -80,6 +87,10 @@ static void test_least(void **state)
     assert_null(spec.inputs_directory);
     assert_null(spec.state_directory);
     assert_false(spec.is_confined);
+    assert_null(spec.agent);
+    assert_null(spec.keys);
+    assert_null(spec.keys_directory);
+    assert_null(spec.audit_directory);
     assert_non_null(spec.parameters);
     assert_int_equal(json_member_count(spec.parameters), 0);
     assert_true(spec.grace_ms > 0);
