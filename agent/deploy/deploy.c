@@ -253,8 +253,9 @@ static int put_back(const Deploy *deploy, KeptRelease *release, int64_t timeout_
 }
 
 /* Appends what serves now, after a deployment that did not succeed; puts back what ran before where
- * the engine has not kept it. */
-static int get_back(const Deploy *deploy, KeptRelease *release, int64_t timeout_ms, Buffer *text)
+ * the engine has not kept it. *ret_is_restored: what ran before serves. */
+static int get_back(const Deploy *deploy, KeptRelease *release, int64_t timeout_ms, Buffer *text,
+                    bool *ret_is_restored)
 {
     _cleanup_engine_current_ EngineCurrent current = {0};
     _cleanup_error_ Error problem = {0};
@@ -264,6 +265,7 @@ static int get_back(const Deploy *deploy, KeptRelease *release, int64_t timeout_
     bool is_back = false;
     int r = ask_still(deploy, MIN(timeout_ms, OBSERVE_AWAY_MS), ask_current, &q, &problem);
 
+    *ret_is_restored = false;
     if (r < 0) {
         return buffer_append_format(text, "what runs now is not known: %s", error_text(&problem));
     }
@@ -273,6 +275,7 @@ static int get_back(const Deploy *deploy, KeptRelease *release, int64_t timeout_
                    : buffer_append_text(text, "nothing ran before it that could be put back");
     }
     if (r == 0 && is_same(current.deployment, deployment)) {
+        *ret_is_restored = true;
         r = describe(before, text);
         return r < 0 ? r : buffer_append_text(text, " still serves");
     }
@@ -291,6 +294,7 @@ static int get_back(const Deploy *deploy, KeptRelease *release, int64_t timeout_
                                             problem.code < 0 ? error_text(&problem)
                                                              : "it did not become healthy in time");
     }
+    *ret_is_restored = true;
     r = describe(before, text);
     return r < 0 ? r : buffer_append_text(text, " was put back");
 }
@@ -430,7 +434,7 @@ static int end_badly(const Deploy *deploy, KeptRelease *release, const Observati
     r = r < 0 ? r : buffer_append_text(&text, " ");
     r = r < 0 ? r : append_failure(deploy, seen, &text);
     r = r < 0 ? r : buffer_append_text(&text, "; ");
-    r = r < 0 ? r : get_back(deploy, release, timeout_ms, &text);
+    r = r < 0 ? r : get_back(deploy, release, timeout_ms, &text, &outcome->is_restored);
     r = r < 0 ? error_set(err, r, "out of memory")
               : set_reason(outcome, is_cancelled ? DEPLOY_CANCELLED : DEPLOY_FAILED, &text, err);
     if (r < 0) {
@@ -476,6 +480,7 @@ static int end_refused(const Deploy *deploy, KeptRelease *release, DeployResult 
 
     r = r < 0 ? r : buffer_append_format(&text, " was not deployed, nothing has changed: %s", why);
     r = r < 0 ? error_set(err, r, "out of memory") : set_reason(outcome, result, &text, err);
+    outcome->is_restored = json_has(release->record, "before");
     return r < 0 ? r : save_outcome(deploy, release, "failed", outcome->reason, err);
 }
 

@@ -50,6 +50,7 @@ typedef enum DeployResult {
 typedef struct DeployOutcome {
     DeployResult result;
     char *reason;          /* for people; NULL where it went well */
+    bool is_restored;      /* it did not go well, and what ran before serves */
     EngineCurrent current; /* what runs now, as far as it is known */
 } DeployOutcome;
 

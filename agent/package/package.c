@@ -304,6 +304,7 @@ static int describe(const PackageRequest *request, const char *digest, Release *
     r = r == 0 ? copy_text(&release->commit, request->commit) : r;
     r = r == 0 ? copy_text(&release->repository, request->repository) : r;
     r = r == 0 ? copy_text(&release->ref, request->ref) : r;
+    r = r == 0 ? copy_text(&release->subject, request->subject) : r;
     release->committed_at = request->committed_at;
     return r < 0 ? out_of_memory(err) : 0;
 }

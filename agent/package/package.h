@@ -11,9 +11,10 @@ typedef struct PackageRequest {
     const Json *recipe; /* slipway.json, checked; {} where there is none */
     const char *name;
     const char *version;
-    const char *commit; /* NULL where there is none, as the next two */
+    const char *commit; /* NULL where there is none, as the next three */
     const char *repository;
     const char *ref;
+    const char *subject;
     int64_t committed_at; /* seconds */
 } PackageRequest;
 

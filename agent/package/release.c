@@ -21,6 +21,7 @@ void release_done(Release *release)
     free(release->commit);
     free(release->repository);
     free(release->ref);
+    free(release->subject);
     free(release->template);
     *release = (Release){0};
 }
@@ -36,6 +37,7 @@ static const struct {
     {"commit", offsetof(Release, commit)},
     {"repository", offsetof(Release, repository)},
     {"ref", offsetof(Release, ref)},
+    {"subject", offsetof(Release, subject)},
     {"template", offsetof(Release, template)},
 };
 

@@ -16,6 +16,7 @@ typedef struct Release {
     char *commit; /* NULL where the source had none, as the next two */
     char *repository;
     char *ref;
+    char *subject;        /* first line of the commit's message; NULL where it is not known */
     char *template;       /* file of the package; NULL where the repository has none */
     int64_t committed_at; /* seconds */
 } Release;

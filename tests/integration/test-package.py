@@ -56,7 +56,8 @@ class Package(runner.RunnerCase):
         release = read_json(os.path.join(package, "release.json"))
         self.assertEqual(release, {
             "name": "greeter", "version": commit[:7], "digest": outcome.outputs["digest"], "commit": commit,
-            "repository": source["source"]["git"], "ref": "refs/heads/main", "template": "deploy/service.json",
+            "repository": source["source"]["git"], "ref": "refs/heads/main", "subject": "First",
+            "template": "deploy/service.json",
             "committedAt": "2023-11-14T22:13:20.000000Z"})
         self.assertEqual(outcome.outputs, {
             "commit": commit, "digest": release["digest"], "version": commit[:7], "name": "greeter",

@@ -177,6 +177,7 @@ static void failure_says_why_and_what_serves(void **state)
                         "version 2 did not come up: instance 1 exited with status 3; version 1 "
                         "(commit c0ffee) still serves");
     assert_says(buffer_text(&fake->log), "no such table");
+    assert_true(outcome.is_restored);
     assert_string_equal(outcome.current.deployment, "old");
     assert_int_equal(fake->n_apply, 1);
     assert_int_equal(fake->n_cancel, 0);
@@ -192,6 +193,7 @@ static void a_first_failure_leaves_nothing(void **state)
     run(fake, &outcome);
     assert_int_equal(outcome.result, DEPLOY_FAILED);
     assert_says(outcome.reason, "nothing ran before it, and nothing runs now");
+    assert_false(outcome.is_restored);
 }
 
 static void the_deadline_cancels(void **state)
@@ -223,6 +225,7 @@ static void what_ran_before_is_put_back(void **state)
     run(fake, &outcome);
     assert_int_equal(outcome.result, DEPLOY_FAILED);
     assert_says(outcome.reason, "version 1 (commit c0ffee) was put back");
+    assert_true(outcome.is_restored);
     assert_string_equal(fake->serving, "new-back");
     record = fake_record(fake, 2);
     assert_string_equal(json_get_string(record, "putBackAs"), "new-back");
@@ -239,6 +242,7 @@ static void putting_back_may_fail_too(void **state)
     fake->replaces_at_once = true;
     run(fake, &outcome);
     assert_int_equal(outcome.result, DEPLOY_FAILED);
+    assert_false(outcome.is_restored);
     assert_says(outcome.reason, "putting back version 1 (commit c0ffee) failed as well");
 }
 

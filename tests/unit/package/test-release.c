@@ -10,7 +10,7 @@
 
 static char name[] = "greeter", version[] = "v1.2-3-gabc", digest[] = DIGEST, commit[] = COMMIT,
             repository[] = "https://git.example/greeter.git", ref[] = "refs/heads/main",
-            template[] = "deploy/service.json";
+            subject[] = "Greet in the morning", template[] = "deploy/service.json";
 
 static void test_round_trip(void **state)
 {
@@ -20,6 +20,7 @@ static void test_round_trip(void **state)
                              .commit = commit,
                              .repository = repository,
                              .ref = ref,
+                             .subject = subject,
                              .template = template,
                              .committed_at = 1700000000};
     _cleanup_release_ Release back = {0};
@@ -33,6 +34,7 @@ static void test_round_trip(void **state)
     assert_string_equal(back.commit, commit);
     assert_string_equal(back.repository, repository);
     assert_string_equal(back.ref, ref);
+    assert_string_equal(back.subject, subject);
     assert_string_equal(back.template, template);
     assert_int_equal(back.committed_at, 1700000000);
     text = scratch_read(SCRATCH_FD, RELEASE_FILE, NULL);
