@@ -2,10 +2,11 @@
 #include "agent/runners/action.h"
 
 #include "agent/runners/artifacts.h"
+#include "agent/runners/evidence.h"
 #include "agent/runners/step.h"
 #include "agent/runners/test-results.h"
-#include "agent/source/confined.h"
 #include "agent/source/git.h"
+#include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/log.h"
 
@@ -27,7 +28,10 @@ void action_done(Action *action)
     spec_done(&action->spec);
     source_done(&action->source);
     recipe_done(&action->recipe);
+    test_sums_done(&action->tests);
     (void)fd_close(action->workspace_fd);
+    (void)json_unref(action->release);
+    free(action->reason);
     *action = ACTION_INIT;
 }
 
@@ -46,8 +50,7 @@ int action_open(Action *action, Error *err)
 /* ---- the source -------------------------------------------------------------------------------
  */
 
-/* Keeps what is started for the repository out of the agent's state. As confined_open. */
-static int confine(const Spec *spec, ConfinedKind kind, Confine *ret, Error *err)
+int action_confine(const Spec *spec, ConfinedKind kind, Confine *ret, Error *err)
 {
     return confined_open(
         &(ConfinedPlaces){.state = spec->is_confined ? spec->state_directory : NULL,
@@ -67,7 +70,7 @@ static int bring_source(Action *action, Error *err)
     int r = source_request_read(spec->parameters, &request, err);
 
     if (r == 0 && request.git) {
-        r = confine(spec, CONFINED_GIT, &rules, err);
+        r = action_confine(spec, CONFINED_GIT, &rules, err);
         request.confine = r > 0 ? &rules : NULL;
     }
     r = r >= 0 ? source_bring(&request, &action->source, err) : r;
@@ -178,7 +181,11 @@ static int report_failure(Action *action, const StepResult *result, const TestSu
     }
     log_error("%s", buffer_text(&text));
     r = report_reason(&action->report, buffer_text(&text), result->exit_code);
-    return r < 0 ? error_set_errno(err, r, "cannot report") : 1;
+    if (r < 0) {
+        return error_set_errno(err, r, "cannot report");
+    }
+    action->reason = buffer_take_text(&text);
+    return action->reason ? 1 : out_of_memory(err);
 }
 
 static int report_tests(Action *action, const TestSums *sums, size_t n_files, Error *err)
@@ -220,23 +227,23 @@ static void pack_after_failure(Action *action, const RecipeStep *step)
 static int finish_step(Action *action, const RecipeStep *step, const TestFiles *before,
                        const StepResult *result, Error *err)
 {
-    _cleanup_test_sums_ TestSums sums = {0};
+    TestSums *sums = &action->tests;
     _cleanup_error_ Error problem = {0};
     size_t n_files = 0;
     bool is_failed;
-    int r = test_results_collect(action->workspace_fd, step, before, &sums, &n_files, &problem);
+    int r = test_results_collect(action->workspace_fd, step, before, sums, &n_files, &problem);
 
     if (r == -ENOMEM) {
         return out_of_memory(err);
     }
-    is_failed = !result->is_success || r < 0 || sums.failed > 0;
-    r = report_tests(action, &sums, n_files, err);
+    is_failed = !result->is_success || r < 0 || sums->failed > 0;
+    r = report_tests(action, sums, n_files, err);
     if (r < 0) {
         return r;
     }
     if (is_failed) {
         pack_after_failure(action, step);
-        return report_failure(action, result, &sums, problem.code ? error_text(&problem) : NULL,
+        return report_failure(action, result, sums, problem.code ? error_text(&problem) : NULL,
                               err);
     }
     return pack_artifacts(action, step, false, err);
@@ -247,7 +254,7 @@ int action_run_step(Action *action, const RecipeStep *step, const Environment *e
     _cleanup_test_files_ TestFiles before = {0};
     _cleanup_step_result_ StepResult result = {0};
     _cleanup_confine_ Confine rules = CONFINE_INIT;
-    int is_confined = confine(&action->spec, CONFINED_STEP, &rules, err);
+    int is_confined = action_confine(&action->spec, CONFINED_STEP, &rules, err);
     int r = is_confined < 0 ? is_confined
                             : report_phase(&action->report, action->spec.verb, step->title);
 
@@ -275,6 +282,37 @@ void action_protect(void)
     }
 }
 
+static int add_source_of(const Action *action, Json *members)
+{
+    const Source *source = &action->source;
+    int r = json_set_string(members, "name", action->name);
+
+    r = r < 0 ? r : json_set_string(members, "commit", source->commit);
+    r = r < 0 ? r : json_set_string(members, "version", source->version);
+    r = r < 0 ? r : json_set_string(members, "repository", source->repository);
+    r = r < 0 ? r : json_set_string(members, "subject", source->subject);
+    return r < 0 || !source->commit || source->committed_at == SOURCE_TIME_UNKNOWN
+               ? r
+               : evidence_set_time(members, "committedAt", source->committed_at * 1000000);
+}
+
+/* For the audit log: how the action ended, of which package or source. */
+static void record_end(const Action *action, bool has_succeeded, const char *reason)
+{
+    Json *members = json_new_object();
+    int r = !members                 ? -ENOMEM
+            : action->release        ? evidence_add_release(members, action->release)
+            : action->source.is_none ? 0
+                                     : add_source_of(action, members);
+
+    if (r < 0) {
+        members = json_unref(members);
+    }
+    evidence_record_end_take(&action->spec,
+                             (double)(clock_monotonic_ms() - action->began_ms) / 1000,
+                             has_succeeded ? "succeeded" : "failed", reason, members);
+}
+
 int action_main(const char *program, int (*run)(Action *action, Error *err))
 {
     _cleanup_action_ Action action = ACTION_INIT;
@@ -284,6 +322,7 @@ int action_main(const char *program, int (*run)(Action *action, Error *err))
     log_open(program);
     action_protect();
     (void)signal(SIGPIPE, SIG_IGN);
+    action.began_ms = clock_monotonic_ms();
     r = action_open(&action, &err);
     r = r == 0 ? run(&action, &err) : r;
     if (r < 0) {
@@ -291,6 +330,9 @@ int action_main(const char *program, int (*run)(Action *action, Error *err))
         if (action.report.fd >= 0 && report_reason(&action.report, error_text(&err), -1) < 0) {
             log_error("the reason cannot be reported");
         }
+    }
+    if (action.spec.root) {
+        record_end(&action, r == 0, r < 0 ? error_text(&err) : action.reason);
     }
     return r == 0 ? ACTION_SUCCEEDED : ACTION_FAILED;
 }

@@ -3,8 +3,10 @@
  * of it, collect what the step leaves. */
 #pragma once
 
+#include "agent/junit/junit.h"
 #include "agent/runners/report.h"
 #include "agent/runners/spec.h"
+#include "agent/source/confined.h"
 #include "agent/source/environment.h"
 #include "agent/source/recipe.h"
 #include "agent/source/source.h"
@@ -24,6 +26,11 @@ typedef struct Action {
     bool is_source_optional; /* set before action_prepare */
     int workspace_fd;
     const char *name; /* of the service: slipway.json's, else the source's */
+    TestSums tests;   /* of the step that was run */
+    int64_t began_ms; /* monotonic */
+    char *reason;     /* that was reported; NULL: none */
+    Json *release;    /* for the audit log: the package that it is about, as a kept release's record
+                         has it; NULL: it is about the source */
 } Action;
 
 #define ACTION_INIT ((Action){.report = {.fd = -1}, .workspace_fd = -1})
@@ -44,6 +51,9 @@ int action_make_environment(const Action *action, const RecipeStep *step, Enviro
  * not, and the reason was reported. `env` may have more than action_make_environment gave. */
 int action_run_step(Action *action, const RecipeStep *step, const Environment *env,
                     Error *err) _must_check_;
+
+/* Keeps what is started for a repository out of the agent's state. As confined_open. */
+int action_confine(const Spec *spec, ConfinedKind kind, Confine *ret, Error *err) _must_check_;
 
 /* First thing in a runner: a step of the same user can neither trace it nor read its memory, and it
  * leaves no core file. */

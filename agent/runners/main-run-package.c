@@ -4,7 +4,10 @@
 #include "agent/package/package.h"
 #include "agent/runners/action.h"
 #include "agent/runners/artifacts.h"
+#include "agent/runners/statements.h"
+#include "agent/source/built.h"
 #include "protocol/artifact/file-list.h"
+#include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/file.h"
 #include "protocol/base/log.h"
@@ -61,11 +64,25 @@ static int report_release(Action *action, const Release *release, int64_t size_b
     return r < 0 ? error_set_errno(err, r, "cannot report") : 0;
 }
 
+static int note_package(Action *action, const Release *release, Error *err)
+{
+    Json *record = action->release = json_new_object();
+    int r = record ? json_set_string(record, "name", release->name) : -ENOMEM;
+
+    r = r < 0 ? r : json_set_string(record, "digest", release->digest);
+    r = r < 0 ? r : json_set_string(record, "version", release->version);
+    r = r < 0 ? r : json_set_string(record, "commit", release->commit);
+    r = r < 0 ? r : json_set_string(record, "repository", release->repository);
+    r = r < 0 ? r : json_set_string(record, "subject", release->subject);
+    r = r < 0 ? r : json_set_int(record, "committedAt", release->committed_at);
+    return r < 0 ? error_set(err, r, "out of memory") : 0;
+}
+
 static int build(Action *action, int staging_fd, Error *err)
 {
     const Source *source = &action->source;
     _cleanup_release_ Release release = {0};
-    int64_t size_bytes;
+    int64_t size_bytes, began_us = clock_wall_us();
     int r = package_build(&(PackageRequest){.workspace_fd = action->workspace_fd,
                                             .recipe = action->recipe.root,
                                             .name = action->name,
@@ -73,6 +90,7 @@ static int build(Action *action, int staging_fd, Error *err)
                                             .commit = source->commit,
                                             .repository = source->repository,
                                             .ref = source->ref,
+                                            .subject = source->subject,
                                             .committed_at = source->committed_at},
                           staging_fd, &release, err);
 
@@ -81,7 +99,12 @@ static int build(Action *action, int staging_fd, Error *err)
         return r;
     }
     log_info("%s %s is %s", release.name, release.version, release.digest);
-    return report_release(action, &release, size_bytes, err);
+    r = note_package(action, &release, err);
+    if (r < 0) {
+        return r;
+    }
+    r = statements_provenance(action, &release, began_us, err);
+    return r < 0 ? r : report_release(action, &release, size_bytes, err);
 }
 
 static int run(Action *action, Error *err)
@@ -95,6 +118,7 @@ static int run(Action *action, Error *err)
     }
     (void)umask(022); /* what is written here is packed with its mode */
     r = action_prepare(action, err);
+    r = r < 0 ? r : built_check(action->spec.workspace, action->source.commit, err);
     if (r < 0) {
         return r;
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* slipway-run-steps: build and test, which are the repository's own commands. */
 #include "agent/runners/action.h"
+#include "agent/runners/statements.h"
+#include "agent/source/built.h"
 #include "protocol/base/log.h"
 
 #include <errno.h>
@@ -34,6 +36,29 @@ static int nothing_to_do(Action *action, RecipeStepKind kind, Error *err)
     return r < 0 ? error_set_errno(err, r, "cannot report") : 0;
 }
 
+/* Tests that failed are stated too, and stay the reason of the failure. */
+static int state(Action *action, int tested, Error *err)
+{
+    _cleanup_error_ Error problem = {0};
+    int r =
+        statements_test_result(action, tested == 0, &action->tests, tested == 0 ? err : &problem);
+
+    if (r < 0 && tested != 0) {
+        log_warning("%s", error_text(&problem));
+        return tested;
+    }
+    return r < 0 ? r : tested;
+}
+
+static int build(Action *action, const RecipeStep *step, const Environment *env, Error *err)
+{
+    const char *workspace = action->spec.workspace;
+    int r = built_begin(workspace, err);
+
+    r = r == 0 ? action_run_step(action, step, env, err) : r;
+    return r == 0 ? built_finish(workspace, action->source.commit, err) : r;
+}
+
 static int run(Action *action, Error *err)
 {
     _cleanup_recipe_step_ RecipeStep step = {0};
@@ -54,7 +79,11 @@ static int run(Action *action, Error *err)
         return nothing_to_do(action, kind, err);
     }
     r = action_make_environment(action, &step, &env, err);
-    return r == 0 ? action_run_step(action, &step, &env, err) : r;
+    if (r == 0 && kind == RECIPE_BUILD) {
+        return build(action, &step, &env, err);
+    }
+    r = r == 0 ? action_run_step(action, &step, &env, err) : r;
+    return r >= 0 ? state(action, r, err) : r;
 }
 
 int main(void)

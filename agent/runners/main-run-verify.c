@@ -3,6 +3,9 @@
  * repository's smoke test says so; where it has none, the service's health check. */
 #include "agent/http/http.h"
 #include "agent/runners/action.h"
+#include "agent/runners/deploy/running.h"
+#include "agent/runners/evidence.h"
+#include "agent/runners/statements.h"
 #include "protocol/base/file.h"
 #include "protocol/base/log.h"
 
@@ -73,6 +76,105 @@ static int run_smoke_test(Action *action, const RecipeStep *step, const char *ur
     return r < 0 ? error_set(err, r, "out of memory") : action_run_step(action, step, &env, err);
 }
 
+static int check(Action *action, const RecipeStep *step, const char *url, Error *err)
+{
+    if (step->argv) {
+        return run_smoke_test(action, step, url, err);
+    }
+    if (!url) {
+        return error_set(err, -EINVAL,
+                         "nothing to verify with: the repository has no smoke test (smoke.sh, or "
+                         "`verify` in slipway.json), and environment '%s' no `url` in agent.json",
+                         action->spec.environment_name);
+    }
+    return check_health(action, url, err);
+}
+
+/* States how it went for the package that ran all the while. Where that is not known, or another
+ * came meanwhile, it is known of no package. */
+static int state(Action *action, const Running *before, bool is_smoke_test, bool has_passed,
+                 Error *err)
+{
+    _cleanup_running_ Running after = RUNNING_INIT;
+    const char *digest = running_digest(before), *commit = running_commit(before), *digest_after;
+    const Json *record = before->release ? before->release->record : NULL;
+    char receipt[DIGEST_HEX_SIZE];
+    bool has_receipt;
+    int r;
+
+    if (!digest) {
+        log_info("this host has deployed nothing to '%s', so there is no verification of it",
+                 action->spec.environment_name);
+        return 0;
+    }
+    if (is_smoke_test &&
+        (!action->source.commit || !commit || strcmp(action->source.commit, commit) != 0)) {
+        log_info("the smoke test is not of the commit that runs in '%s', so there is no "
+                 "verification of it",
+                 action->spec.environment_name);
+        return 0;
+    }
+    r = running_ask(&action->spec, &action->report, &after, err);
+    digest_after = running_digest(&after);
+    if (r < 0) {
+        return r;
+    }
+    if (!digest_after || strcmp(digest, digest_after) != 0) {
+        return error_set(
+            err, -EAGAIN,
+            "another package was deployed to '%s' meanwhile, so nobody knows which was "
+            "verified; call it again",
+            action->spec.environment_name);
+    }
+    has_receipt = evidence_find_stated(&action->spec, json_get_string(record, "call"), receipt);
+    return statements_verification(action,
+                                   &(StatementsVerified){
+                                       .name = json_get_string(record, "name"),
+                                       .digest = digest,
+                                       .receipt_sha256 = has_receipt ? receipt : NULL,
+                                       .is_smoke_test = is_smoke_test,
+                                       .has_passed = has_passed,
+                                   },
+                                   err);
+}
+
+/* What is verified is the package that runs, whatever source the smoke test is from. */
+static int note_package(Action *action, const Running *running, Error *err)
+{
+    const char *digest = running_digest(running);
+    int r = digest ? 0 : 1;
+
+    if (r == 0 && running->release) {
+        r = json_copy(running->release->record, &action->release);
+    } else if (r == 0) { /* somebody else deployed it: the engine knows it by its labels */
+        action->release = json_new_object();
+        r = action->release ? json_set_string(action->release, "commit", running_commit(running))
+                            : -ENOMEM;
+        r = r < 0 ? r : json_set_string(action->release, "version", running_version(running));
+    }
+    r = r != 0 ? r : json_set_string(action->release, "digest", digest);
+    return r < 0 ? error_set(err, r, "out of memory") : 0;
+}
+
+/* A verification that failed is stated too, and stays the reason of the failure. */
+static int check_and_state(Action *action, const RecipeStep *step, const char *url, Error *err)
+{
+    _cleanup_running_ Running before = RUNNING_INIT;
+    _cleanup_error_ Error problem = {0};
+    int r = running_ask(&action->spec, &action->report, &before, err), stated;
+
+    r = r < 0 ? r : note_package(action, &before, err);
+    if (r < 0) {
+        return r;
+    }
+    r = check(action, step, url, err);
+    stated = state(action, &before, step->argv, r == 0, r < 0 ? &problem : err);
+    if (r < 0 && stated < 0) {
+        log_warning("%s", error_text(&problem));
+    }
+    return r == 0 && stated < 0 ? stated : r;
+}
+
 static int run(Action *action, Error *err)
 {
     _cleanup_recipe_step_ RecipeStep step = {0};
@@ -94,16 +196,7 @@ static int run(Action *action, Error *err)
     if (r < 0) {
         return error_set_errno(err, r, "cannot report");
     }
-    if (step.argv) {
-        return run_smoke_test(action, &step, url, err);
-    }
-    if (!url) {
-        return error_set(err, -EINVAL,
-                         "nothing to verify with: the repository has no smoke test (smoke.sh, or "
-                         "`verify` in slipway.json), and environment '%s' no `url` in agent.json",
-                         action->spec.environment_name);
-    }
-    return check_health(action, url, err);
+    return check_and_state(action, &step, url, err);
 }
 
 int main(void)

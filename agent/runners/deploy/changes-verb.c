@@ -2,8 +2,7 @@
 #include "agent/runners/deploy/changes-verb.h"
 
 #include "agent/deploy/changes.h"
-#include "agent/deploy/deploy.h"
-#include "agent/runners/deploy/deploy-host.h"
+#include "agent/runners/action.h"
 #include "agent/source/mirror.h"
 #include "agent/source/source.h"
 
@@ -24,10 +23,10 @@
 
 typedef struct ChangesCall {
     const Spec *spec;
-    Report *report;
 
     /* where the commits are */
     SourceRequest request;
+    Confine confine; /* for git: what a step left in the workspace runs in there */
     Source source;
     Git git;
     Mirror mirror;
@@ -35,11 +34,7 @@ typedef struct ChangesCall {
     const char *to;
     char *to_version;
 
-    /* what runs */
-    Releases releases;
-    EngineCurrent current;
-    bool is_running;
-    const Json *variables_then;
+    const Running *running;
 
     Buffer coming;
     Buffer going;
@@ -49,76 +44,15 @@ typedef struct ChangesCall {
 
 static void changes_call_done(ChangesCall *call)
 {
+    confine_done(&call->confine);
     source_done(&call->source);
     mirror_done(&call->mirror);
     git_done(&call->git);
     free(call->to_version);
-    engine_current_done(&call->current);
-    releases_done(&call->releases);
     buffer_done(&call->coming);
     buffer_done(&call->going);
     buffer_done(&call->files);
     buffer_done(&call->configuration);
-}
-
-/* ---- what runs --------------------------------------------------------------------------------
- */
-
-static int ask_engine(ChangesCall *call, const char *app, Error *err)
-{
-    const Json *environment = call->spec->environment;
-    const Engine *engine = NULL;
-    EngineSession *session = NULL;
-    DeployHostState state;
-    DeployHost host;
-    Deploy deploy;
-    int r = engine_find(json_get_string(environment, "engine"), &engine, err);
-
-    r = r < 0 ? r : engine->open(environment, &session, err);
-    if (r < 0) {
-        return error_wrap(err, "environment '%s'", call->spec->environment_name);
-    }
-    deploy_host_open(call->report, &state, &host);
-    deploy = (Deploy){
-        .engine = engine,
-        .session = session,
-        .host = &host,
-        .releases = &call->releases,
-    };
-    r = deploy_current(&deploy, app, &call->current, err);
-    session = engine->close(session);
-    if (r < 0) {
-        return error_wrap(err, "what runs in '%s' is not known, so neither is what would change",
-                          call->spec->environment_name);
-    }
-    call->is_running = r == 0 && call->current.deployment;
-    return 0;
-}
-
-/* The app that this host knows the environment by is the last one that it deployed there. */
-static int find_running(ChangesCall *call, Error *err)
-{
-    const char *app = NULL;
-    int r = releases_open(call->spec->releases_directory, call->spec->environment_name,
-                          &call->releases, err);
-
-    r = r < 0 ? r : releases_load(&call->releases, err);
-    if (r < 0) {
-        return r;
-    }
-    if (call->releases.count > 0) {
-        app = json_get_string(call->releases.items[call->releases.count - 1].record, "app");
-    }
-    if (!app) {
-        return 0;
-    }
-    r = ask_engine(call, app, err);
-    if (r == 0 && call->is_running) {
-        const KeptRelease *release = releases_find_running(&call->releases, &call->current);
-
-        call->variables_then = release ? json_get(release->record, "variables") : NULL;
-    }
-    return r;
 }
 
 /* ---- where the commits are --------------------------------------------------------------------
@@ -128,6 +62,7 @@ static int open_mirror(ChangesCall *call, Error *err)
 {
     int r = git_open(call->request.git, &call->git, err);
 
+    call->git.confine = call->request.confine;
     call->to = call->request.commit;
     r = r < 0 ? r
               : mirror_open(call->spec->cache_directory, &call->git, call->to, &call->mirror, err);
@@ -159,25 +94,27 @@ static int open_workspace(ChangesCall *call, Error *err)
     if (r < 0) {
         return r;
     }
+    call->git.confine = call->request.confine;
     r = git_try(&call->git, call->spec->workspace, GIT_ARGUMENTS("rev-parse", "--git-dir"), NULL,
                 NULL);
     call->repository = r == 0 ? call->spec->workspace : NULL;
     return MIN(r, 0);
 }
 
-static int open_source(ChangesCall *call, Error *err)
+static int open_source(ChangesCall *call, const SourceRequest *source, Error *err)
 {
-    int r;
+    int r = 0;
 
-    call->request = (SourceRequest){
-        .workspace = call->spec->workspace,
-        .cache_directory = call->spec->cache_directory,
-        .inputs_directory = call->spec->inputs_directory,
-    };
-    r = source_request_read(call->spec->parameters, &call->request, err);
+    call->request = source ? *source : (SourceRequest){0};
+    call->request.workspace = call->spec->workspace;
+    call->request.cache_directory = call->spec->cache_directory;
+    call->request.inputs_directory = call->spec->inputs_directory;
+    r = source ? 0 : source_request_read(call->spec->parameters, &call->request, err);
+    r = r < 0 ? r : action_confine(call->spec, CONFINED_GIT, &call->confine, err);
     if (r < 0) {
         return r;
     }
+    call->request.confine = r > 0 ? &call->confine : NULL;
     return call->request.git && call->request.commit ? open_mirror(call, err)
                                                      : open_workspace(call, err);
 }
@@ -219,9 +156,9 @@ static bool is_ancestor(const ChangesCall *call, const char *a, const char *b)
 
 static ChangesRelation find_relation(ChangesCall *call)
 {
-    const char *from = call->current.commit;
+    const char *from = running_commit(call->running);
 
-    if (!call->is_running) {
+    if (!call->running->is_running) {
         return CHANGES_FIRST;
     }
     if (from && strcmp(from, call->to) == 0) {
@@ -293,14 +230,14 @@ static int read_configuration(ChangesCall *call, Error *err)
     call->configuration.limit = CONFIGURATION_MAX;
     return git_run(&call->git, call->repository,
                    GIT_ARGUMENTS("diff", "--unified=0", "--no-color", "--no-ext-diff",
-                                 "--no-textconv", "--no-renames", call->current.commit, call->to,
-                                 "--", "slipway.json", path),
+                                 "--no-textconv", "--no-renames", running_commit(call->running),
+                                 call->to, "--", "slipway.json", path),
                    &call->configuration, err);
 }
 
 static int read_between(ChangesCall *call, Error *err)
 {
-    const char *from = call->current.commit;
+    const char *from = running_commit(call->running);
     int r;
 
     call->files.limit = FILES_MAX;
@@ -328,11 +265,12 @@ static int describe(ChangesCall *call, Json **ret, Error *err)
     ChangesFacts facts = {
         .environment = call->spec->environment_name,
         .relation = relation,
-        .from_commit = call->is_running ? call->current.commit : NULL,
-        .from_version = call->is_running ? call->current.version : NULL,
+        .from_commit = running_commit(call->running),
+        .from_version = running_version(call->running),
         .to_commit = call->to,
         .to_version = call->to_version,
-        .variables_then = call->variables_then,
+        .variables_then =
+            call->running->release ? json_get(call->running->release->record, "variables") : NULL,
         .variables_now = json_get(call->spec->environment, "variables"),
     };
     int r = 0;
@@ -352,12 +290,41 @@ static int describe(ChangesCall *call, Json **ret, Error *err)
     return changes_describe(&facts, ret, err);
 }
 
-static int report_all(const ChangesCall *call, const Json *outputs, Error *err)
+/* `source` (may be NULL: what the call's parameters say) is where the commits are. */
+static int compute(const Spec *spec, const SourceRequest *source, const Running *running,
+                   Json **ret, Error *err)
+{
+    ChangesCall call = {
+        .spec = spec,
+        .running = running,
+        .confine = CONFINE_INIT,
+        .git = GIT_INIT,
+        .mirror = MIRROR_INIT,
+    };
+    int r = open_source(&call, source, err);
+
+    r = r < 0 ? r : describe(&call, ret, err);
+    changes_call_done(&call);
+    return r;
+}
+
+int changes_compute(const Spec *spec, const char *repository, const char *commit, const char *ref,
+                    const Running *running, Json **ret, Error *err)
+{
+    SourceRequest source = {.git = repository, .commit = commit, .ref = ref};
+
+    return compute(spec, &source, running, ret, err);
+}
+
+/* ---- the verb ---------------------------------------------------------------------------------
+ */
+
+static int report_all(Report *report, const Json *outputs, Error *err)
 {
     int r = 0;
 
     for (JsonMember m = {0}; r == 0 && json_next_member(outputs, &m);) {
-        r = report_output_take(call->report, m.name, json_ref(m.value));
+        r = report_output_take(report, m.name, json_ref(m.value));
     }
     if (r < 0) {
         return error_set_errno(err, r, "cannot report the outputs");
@@ -367,30 +334,29 @@ static int report_all(const ChangesCall *call, const Json *outputs, Error *err)
     return 0;
 }
 
-int changes_verb_run(const Spec *spec, Report *report)
+static int run(const Spec *spec, Report *report, Error *err)
 {
-    ChangesCall call = {
-        .spec = spec,
-        .report = report,
-        .git = GIT_INIT,
-        .mirror = MIRROR_INIT,
-        .releases = RELEASES_INIT,
-    };
+    _cleanup_running_ Running running = RUNNING_INIT;
     _cleanup_json_ Json *outputs = NULL;
-    _cleanup_error_ Error err = {0};
-    int r = 0;
+    int r;
 
     if (!spec->environment_name || !spec->releases_directory) {
-        r = error_set(&err, -EINVAL, "the action '%s' has no environment to work on", spec->action);
+        return error_set(err, -EINVAL, "the action '%s' has no environment to work on",
+                         spec->action);
     }
-    r = r < 0 ? r : open_source(&call, &err);
-    r = r < 0 ? r : find_running(&call, &err);
-    r = r < 0 ? r : describe(&call, &outputs, &err);
-    r = r < 0 ? r : report_all(&call, outputs, &err);
+    r = running_ask(spec, report, &running, err);
+    r = r < 0 ? r : compute(spec, NULL, &running, &outputs, err);
+    return r < 0 ? r : report_all(report, outputs, err);
+}
+
+int changes_verb_run(const Spec *spec, Report *report)
+{
+    _cleanup_error_ Error err = {0};
+    int r = run(spec, report, &err);
+
     if (r < 0) {
         (void)fprintf(stderr, "%s\n", error_text(&err));
         r = MIN(report_reason(report, error_text(&err), -1), r);
     }
-    changes_call_done(&call);
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -2,7 +2,7 @@
 #include "agent/runners/deploy/deploy-call.h"
 
 #include "agent/deploy/difference.h"
-#include "agent/release/decision.h"
+#include "agent/runners/deploy/deploy-evidence.h"
 #include "protocol/base/clock.h"
 
 #include <errno.h>
@@ -27,32 +27,13 @@ void deploy_call_done(DeployCall *call)
     releases_done(&call->releases);
     deploy_outcome_done(&call->outcome);
     call->release = json_unref(call->release);
+    call->wanted = json_unref(call->wanted);
+    free(call->nonce);
+    free(call->approver);
 }
 
 /* ---- the way in -------------------------------------------------------------------------------
  */
-
-static int decide(const DeployCall *call, Error *err)
-{
-    _cleanup_decision_ Decision decision = {0};
-    DecisionRequest request = {
-        .verb = call->spec->verb,
-        .environment = call->spec->environment,
-        .approval = call->spec->approval,
-    };
-    int r = decision_make(&request, &decision, err);
-
-    if (r < 0) {
-        return r;
-    }
-    if (!decision.is_allowed) {
-        (void)error_set(err, -EPERM, "%s", decision.text);
-        return DEPLOY_CALL_REFUSED;
-    }
-    (void)printf("%s\n", decision.text);
-    (void)fflush(stdout);
-    return 0;
-}
 
 static int take_lock(DeployCall *call, Error *err)
 {
@@ -112,13 +93,14 @@ int deploy_call_begin(const Spec *spec, Report *report, DeployCall *call, Error 
         .report = report,
         .lock = ENVIRONMENT_LOCK_INIT,
         .releases = RELEASES_INIT,
+        .began_ms = clock_monotonic_ms(),
+        .began_at_us = clock_wall_us(),
     };
     if (!spec->environment_name || !spec->releases_directory) {
         return error_set(err, -EINVAL, "the action '%s' has no environment to work on",
                          spec->action);
     }
-    r = decide(call, err);
-    r = r != 0 ? r : open_engine(call, err);
+    r = open_engine(call, err);
     r = r != 0
             ? r
             : releases_open(spec->releases_directory, spec->environment_name, &call->releases, err);
@@ -279,14 +261,21 @@ static int report_texts(const DeployCall *call)
     return r;
 }
 
+static bool is_well(const DeployCall *call)
+{
+    return call->outcome.result == DEPLOY_SUCCEEDED || call->outcome.result == DEPLOY_UNCHANGED;
+}
+
 /* Of a deployment that did not succeed they say what was tried; what serves is in the reason. */
 static int report_outputs(const DeployCall *call)
 {
-    bool is_well =
-        call->outcome.result == DEPLOY_SUCCEEDED || call->outcome.result == DEPLOY_UNCHANGED;
     int r = report_texts(call);
 
-    if (r == 0 && is_well) {
+    r = r < 0 ? r : report_output_take(call->report, "seconds", json_new_number(call->seconds));
+    if (r == 0 && call->outcome.is_restored) {
+        r = report_output_take(call->report, "isRestored", json_new_bool(true));
+    }
+    if (r == 0 && is_well(call)) {
         r = report_output_take(call->report, "instances",
                                json_new_int(call->outcome.current.counts.healthy));
         r = r < 0 ? r
@@ -334,14 +323,19 @@ static void report_why(const DeployCall *call, const char *reason)
     }
 }
 
-int deploy_call_end(DeployCall *call, int r, const Error *err)
+/* It runs; but who has no receipt of that cannot go on with it, so it is no success either. */
+static int end_well(DeployCall *call)
 {
-    if (r < 0 || r == DEPLOY_CALL_REFUSED) {
-        report_why(call, error_text(err));
-        return r < 0 ? EXIT_FAILURE : DEPLOY_CALL_EXIT_REFUSED;
-    }
+    _cleanup_error_ Error problem = {0};
+
+    (void)printf("%s took %.1f s\n", call->spec->action, call->seconds);
     if (report_outputs(call) < 0) {
         report_why(call, "cannot report the outputs");
+        return EXIT_FAILURE;
+    }
+    if (is_well(call) && deploy_evidence_state(call, &problem) < 0) {
+        (void)error_wrap(&problem, "it runs, but there is no receipt of it");
+        report_why(call, error_text(&problem));
         return EXIT_FAILURE;
     }
     if (call->outcome.reason) {
@@ -349,4 +343,25 @@ int deploy_call_end(DeployCall *call, int r, const Error *err)
     }
     forget(call);
     return exit_status(call);
+}
+
+int deploy_call_end(DeployCall *call, int r, const Error *err)
+{
+    const char *reason = call->outcome.reason;
+    int status;
+
+    call->seconds = (double)(clock_monotonic_ms() - call->began_ms) / 1000;
+    if (r < 0 || r == DEPLOY_CALL_REFUSED) {
+        reason = error_text(err);
+        report_why(call, reason);
+        status = r < 0 ? EXIT_FAILURE : DEPLOY_CALL_EXIT_REFUSED;
+    } else {
+        status = end_well(call);
+    }
+    deploy_evidence_record_end(call,
+                               status == EXIT_SUCCESS               ? "succeeded"
+                               : status == DEPLOY_CALL_EXIT_REFUSED ? "refused"
+                                                                    : "failed",
+                               reason);
+    return status;
 }

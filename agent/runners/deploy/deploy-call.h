@@ -9,6 +9,7 @@
 #include "agent/runners/deploy/deploy-host.h"
 #include "agent/runners/report.h"
 #include "agent/runners/spec.h"
+#include "protocol/evidence/chain.h"
 
 /* Exit status of a runner that looked and said no. */
 #define DEPLOY_CALL_EXIT_REFUSED 100
@@ -30,13 +31,21 @@ typedef struct DeployCall {
     DeployHost host;
     Deploy deploy;
     DeployOutcome outcome;
-    Json *release; /* the record that the outputs speak of; the call's own */
+    Json *release;        /* the record that the outputs speak of; the call's own */
+    ChainHead audit_head; /* of the audit log after the decision; seq 0: there is none */
+    char *nonce;          /* of the approval that it is allowed on; NULL: none is needed */
+    char *approver;
+    Json *wanted;     /* the release that the call is about, as a kept one's record has it; NULL: it
+                         is not known yet */
+    int64_t began_ms; /* monotonic */
+    double seconds;   /* that it took, once it has ended */
+    int64_t began_at_us;
 } DeployCall;
 
 void deploy_call_done(DeployCall *call);
 #define _cleanup_deploy_call_ _cleanup_(deploy_call_done)
 
-/* Decides, opens the engine, takes the lock, reads the kept releases. `call` is zeroed before. */
+/* Opens the engine, takes the lock, reads the kept releases. `call` is zeroed before. */
 int deploy_call_begin(const Spec *spec, Report *report, DeployCall *call, Error *err) _must_check_;
 
 /* Deals with a deployment whose end nobody saw. `is_wanted` says whether a release is exactly what

@@ -223,7 +223,7 @@ static int open_from_call(const Spec *spec, const char *call, int *ret_fd, Error
 /* ---- an input ---------------------------------------------------------------------------------
  */
 
-static int open_from_input(const Spec *spec, const char *input, int *ret_fd, Error *err)
+int deploy_package_open_input(const Spec *spec, const char *input, int *ret_fd, Error *err)
 {
     _cleanup_buffer_ Buffer sha256 = BUFFER_INIT(256);
     _cleanup_free_ char *digest_file = NULL, *what = NULL;
@@ -325,7 +325,7 @@ int deploy_package_open(const Spec *spec, int *ret_fd, Error *err)
         return open_from_call(spec, call, ret_fd, err);
     }
     if (input) {
-        return open_from_input(spec, input, ret_fd, err);
+        return deploy_package_open_input(spec, input, ret_fd, err);
     }
     return open_from_run(spec, ret_fd, err);
 }

@@ -13,3 +13,7 @@
 /* Opens the archive and checks its SHA-256 against what was stated of it. The descriptor, at the
  * beginning, is the caller's. */
 int deploy_package_open(const Spec *spec, int *ret_fd, Error *err) _must_check_;
+
+/* The same for one input that was sent whole, whatever it holds. */
+int deploy_package_open_input(const Spec *spec, const char *input, int *ret_fd,
+                              Error *err) _must_check_;

@@ -4,6 +4,7 @@
 #include "agent/deploy/kept-package.h"
 #include "agent/deploy/template.h"
 #include "agent/runners/deploy/deploy-call.h"
+#include "agent/runners/deploy/deploy-evidence.h"
 #include "agent/runners/deploy/deploy-package.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/file.h"
@@ -145,6 +146,7 @@ static int add_release(DeployCall *call, unsigned number, const KeptPackage *pac
     r = r < 0 ? r : json_set_string(record, "commit", release->commit);
     r = r < 0 ? r : json_set_string(record, "repository", release->repository);
     r = r < 0 ? r : json_set_string(record, "ref", release->ref);
+    r = r < 0 ? r : json_set_string(record, "subject", release->subject);
     r = r < 0 ? r : json_set_string(record, "template", release->template);
     r = r < 0 ? r : json_set_int(record, "committedAt", release->committed_at);
     if (r < 0) {
@@ -205,8 +207,10 @@ static int deploy(DeployCall *call, Error *err)
         (void)printf("%s %s, commit %s\n%s\n", package.release.name, package.release.version,
                      package.release.commit ? package.release.commit : "unknown",
                      package.release.digest);
-        r = deploy_call_settle(call, is_wanted, &package, err);
+        r = deploy_evidence_decide(call, &package, err);
     }
+    r = r != 0 ? r : deploy_call_settle(call, is_wanted, &package, err);
+    r = r != 0 ? r : deploy_evidence_use_approval(call, err);
     r = r != 0 ? r : deploy_new(call, number, &package, err);
     if (number > 0 && !releases_find(&call->releases, number) &&
         releases_remove(&call->releases, number, NULL) < 0) {
@@ -265,8 +269,8 @@ static int find_target(DeployCall *call, KeptRelease **ret, Error *err)
 static int add_rollback(DeployCall *call, const KeptRelease *target, const EnginePlan *planned,
                         unsigned *ret_number, Error *err)
 {
-    static const char *const kept[] = {"name",       "digest", "version",  "commit",
-                                       "repository", "ref",    "template", "committedAt"};
+    static const char *const kept[] = {"name", "digest",  "version",  "commit",     "repository",
+                                       "ref",  "subject", "template", "committedAt"};
     Json *record = NULL;
     int r = releases_make(&call->releases, ret_number, err);
 
@@ -315,6 +319,7 @@ static int rollback(DeployCall *call, Error *err)
     int r = deploy_call_settle(call, is_wanted_back, NULL, err);
 
     r = r != 0 ? r : find_target(call, &target, err);
+    r = r != 0 ? r : deploy_evidence_decide_rollback(call, target->record, err);
     r = r != 0 ? r : plan_back(call, target, &planned, err);
     if (r != 0) {
         return r;
