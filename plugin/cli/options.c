@@ -106,13 +106,32 @@ static const char *option_name(const void *from, size_t index)
 /* ---- parsing ----------------------------------------------------------------------------------
  */
 
+static bool is_name(const char *name, const char *word, size_t n)
+{
+    return name && strncmp(name, word, n) == 0 && !name[n];
+}
+
+/* What people write for it as well. */
+static const struct {
+    const char *word;
+    const char *name;
+} synonyms[] = {
+    {"environment", "env"},
+};
+
 static const Option *find_option(const Command *command, const char *name, size_t n)
 {
     const Option *tables[] = {command ? command->options : NULL, options_global};
 
+    for (size_t i = 0; i < sizeof(synonyms) / sizeof(synonyms[0]); i++) {
+        if (is_name(synonyms[i].word, name, n)) {
+            name = synonyms[i].name;
+            n = strlen(name);
+        }
+    }
     for (size_t t = 0; t < 2; t++) {
         for (const Option *o = tables[t]; o && o->name; o++) {
-            if (strncmp(o->name, name, n) == 0 && !o->name[n]) {
+            if (is_name(o->name, name, n)) {
                 return o;
             }
         }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "plugin/cli/collect.h"
 #include "plugin/cli/commands/commands.h"
 #include "plugin/cli/fetch.h"
 #include "plugin/cli/follow.h"
@@ -22,7 +23,11 @@ static const Option options[] = {
     {"source", OPTION_TEXT, "DIR", NULL,
      "source: this directory (or tar archive), which is sent to the agent"},
     {"from", OPTION_TEXT, "CALL", NULL, "the package call whose package is deployed"},
-    {"approver", OPTION_TEXT, "NAME", NULL, "who released it"},
+    {"evidence", OPTION_TEXT, "FILE", NULL,
+     "deploy: the release's evidence (" RELEASE_BUNDLE_FILE "), which is sent along"},
+    {"approver", OPTION_TEXT, "NAME", NULL,
+     "who released it: an unsigned word that is written down and opens no door; `slipway approve` "
+     "signs one"},
     {"key", OPTION_TEXT, "KEY", NULL,
      "idempotency key: the same key again follows the same call and starts nothing"},
     {"timeout", OPTION_SECONDS, "S", NULL, "end it after so many seconds"},
@@ -93,6 +98,22 @@ static int set_source(Session *s, SlipwayJson *params, const char *key)
     return r != EXIT_DONE ? r : source_set_git(params, &found);
 }
 
+static int set_evidence(Session *s, SlipwayJson *params, const char *path)
+{
+    _cleanup_(release_bundle_done) ReleaseBundle bundle = {0};
+    char input[COLLECT_INPUT_SIZE], *problem = NULL;
+    int r;
+
+    if (release_bundle_load(&bundle, path, &problem) < 0) {
+        r = session_usage(s, "--evidence: %s", problem ? problem : "out of memory");
+        free(problem);
+        return r;
+    }
+    r = collect_send(s, &bundle, input);
+    return r == EXIT_DONE ? slipway_json_set_string(params, "/parameters/evidence/input", input)
+                          : r;
+}
+
 static void set_origin(SlipwayJson *params)
 {
     const char *url = getenv("BUILD_URL"), *user = getenv("USER");
@@ -135,6 +156,9 @@ static int set_parameters(Session *s, SlipwayJson *params, const char *key)
     }
     if (options_flag(o, "terminal")) {
         (void)slipway_json_set_bool(params, "/terminal", true);
+    }
+    if (r == EXIT_DONE && (text = options_text(o, "evidence", NULL))) {
+        r = set_evidence(s, params, text);
     }
     return r == EXIT_DONE ? set_source(s, params, key) : r;
 }

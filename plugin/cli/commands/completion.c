@@ -23,7 +23,8 @@ static void print_values(Output *o, const char *command, const Option *options)
             output_print(o, "COMPREPLY=($(compgen -W '");
             print_words(o, option->choices);
             output_print(o, "' -- \"$word\")); ");
-        } else if (strstr(option->value, "DIR") || strstr(option->value, "PATH")) {
+        } else if (strstr(option->value, "DIR") || strstr(option->value, "FILE") ||
+                   strstr(option->value, "PATH")) {
             output_print(o, "COMPREPLY=($(compgen -f -- \"$word\")); ");
         }
         output_print(o, "return ;;\n");
@@ -39,6 +40,7 @@ static void print_options(Output *o, const Command *command)
     output_print(o, "%s' ;;\n",
                  strcmp(command->name, "artifacts") == 0    ? "get"
                  : strcmp(command->name, "audit") == 0      ? "show verify export"
+                 : strcmp(command->name, "release") == 0    ? "collect verify"
                  : strcmp(command->name, "completion") == 0 ? "bash"
                                                             : "");
 }

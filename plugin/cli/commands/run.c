@@ -4,25 +4,31 @@
  * build → test → package → deploy-staging → verify-staging → changes-prod, shown and released by a
  * person → deploy-prod → verify-prod
  *
+ * What each call states is collected on the way; the person's approval is signed with the
+ * controller's key, put to it and sent along with deploy-prod.
+ *
  * Each call's idempotency key is made of the run and the action, so the same run repeated (after a
  * cut connection, a restarted controller) goes on where it was and does nothing twice. */
+#include "plugin/cli/change-call.h"
+#include "plugin/cli/collect.h"
 #include "plugin/cli/commands/commands.h"
+#include "plugin/cli/confirm.h"
+#include "plugin/cli/evidence/approval.h"
 #include "plugin/cli/follow.h"
-#include "plugin/cli/source.h"
 
-#include <ctype.h>
-#include <pwd.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define STAGES 8
 #define NAME_SIZE 160
 /* The run is part of each key, and a key has at most 128 characters. */
 #define RUN_MAX 64
+#define CALLS_MAX 1000
 #define BUDGET_SECONDS 600.0
+#define SECOND_US ((int64_t)1000000)
 
 static const Option options[] = {
     {"repo", OPTION_TEXT, "PATH|URL", NULL, "the repository (default: the one here)"},
@@ -33,8 +39,14 @@ static const Option options[] = {
     {"to", OPTION_TEXT, "ACTION", NULL, "stop after this action"},
     {"staging", OPTION_TEXT, "E", NULL, "the environment to try in (default: staging)"},
     {"prod", OPTION_TEXT, "E", NULL, "the environment to release to (default: prod)"},
+    {"key", OPTION_TEXT, "FILE", NULL,
+     "the private key that signs the approval, as `slipway keygen` makes it; production demands "
+     "one unless the host's agent.json says otherwise"},
+    {"approver", OPTION_TEXT, "NAME", NULL,
+     "who releases (default: the user; under a controller it has to be said)"},
+    {"evidence", OPTION_TEXT, "FILE", NULL,
+     "leave the release's evidence in this file: all that the calls signed, and the approval"},
     {"yes", OPTION_FLAG, NULL, NULL, "release without asking"},
-    {"approver", OPTION_TEXT, "NAME", NULL, "who releases (default: the user)"},
     {0},
 };
 
@@ -63,6 +75,14 @@ typedef struct Pipeline {
     char run[RUN_MAX + 1];
     const char *environments[2]; /* staging, production; NULL: left out */
     const char *approver;
+    const char *via;
+    const char *url;           /* NULL */
+    const char *key_path;      /* NULL: nothing is signed */
+    const char *evidence_path; /* NULL: not wanted */
+    ReleaseBundle bundle;
+    char input[COLLECT_INPUT_SIZE]; /* of the bundle as it was sent; "" */
+    char *released;     /* a deploy-prod of this run that was started before; NULL: none */
+    unsigned n_refused; /* such calls that did nothing */
     SourceCommit source;
     Stage stages[STAGES];
     size_t last; /* index of the last stage to run */
@@ -83,6 +103,14 @@ static void pipeline_done(Pipeline *p)
         follow_result_done(&p->stages[i].followed);
     }
     source_commit_done(&p->source);
+    release_bundle_done(&p->bundle);
+    free(p->released);
+}
+
+static int say(const Pipeline *p, int code, const char *problem)
+{
+    output_say(&p->session->output, "slipway: %s", problem ? problem : "out of memory");
+    return code;
 }
 
 /* ---- what there is to do ----------------------------------------------------------------------
@@ -137,16 +165,17 @@ static int find_last(Pipeline *p, const char *to)
                          near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-static bool has_action(const SlipwayJson *actions, const char *name)
+/* NULL: the agent has it not. */
+static const SlipwayJson *find_action(const SlipwayJson *actions, const char *name)
 {
     const SlipwayJson *action;
 
     for (size_t i = 0; (action = slipway_json_get_element(actions, i)); i++) {
         if (strcmp(slipway_json_get_string(action, "/name", ""), name) == 0) {
-            return true;
+            return action;
         }
     }
-    return false;
+    return NULL;
 }
 
 static bool has_environments(const SlipwayJson *actions)
@@ -172,7 +201,7 @@ static int check_environments(Pipeline *p, const SlipwayJson *actions)
     for (size_t e = 0; e < 2; e++) {
         bool is_wanted = options_text(p->session->options, names[e], NULL);
 
-        if (p->last < deploys[e] - (e == 1) || has_action(actions, p->stages[deploys[e]].action)) {
+        if (p->last < deploys[e] - (e == 1) || find_action(actions, p->stages[deploys[e]].action)) {
             continue;
         }
         if (is_wanted || has_any) {
@@ -192,6 +221,61 @@ static int check_environments(Pipeline *p, const SlipwayJson *actions)
     return EXIT_DONE;
 }
 
+/* ---- who releases -----------------------------------------------------------------------------
+ */
+
+static int choose_approver(Pipeline *p)
+{
+    const Options *o = p->session->options;
+    ApprovalOrigin origin = approval_find_origin();
+    const char *name = options_text(o, "approver", origin.name);
+
+    if (!name && origin.via && p->key_path) {
+        return session_usage(p->session,
+                             "say who releases with --approver NAME: the user of this program is "
+                             "%s, not a person",
+                             origin.via);
+    }
+    p->approver = name ? name : confirm_user_name();
+    if (!p->approver && p->key_path) {
+        return session_usage(p->session, "say who releases with --approver NAME");
+    }
+    p->via = origin.via ? origin.via : options_flag(o, "yes") ? "--yes" : "terminal";
+    p->url = origin.url;
+    return EXIT_DONE;
+}
+
+/* Said before anything is built: nobody wants to hear it ten minutes later. */
+static int check_key(Pipeline *p, const SlipwayJson *actions)
+{
+    const SlipwayJson *deploy = find_action(actions, p->stages[STAGE_DEPLOY_PROD].action);
+    char *problem = NULL;
+    int r;
+
+    p->key_path = options_text(p->session->options, "key", NULL);
+    p->evidence_path = options_text(p->session->options, "evidence", NULL);
+    if (p->last < STAGE_DEPLOY_PROD || !deploy) {
+        return EXIT_DONE;
+    }
+    if (!p->key_path && slipway_json_get_bool(deploy, "/hints/needsApproval", false)) {
+        return session_usage(
+            p->session,
+            "'%s' demands a signed approval, and there is no key to sign it with. Make one with\n"
+            "  slipway keygen controller.key\n"
+            "put controller.key.pub into `keys` of the host's agent.json with the role approver, "
+            "and say\n"
+            "  slipway run --key controller.key\n"
+            "To stop before that: --to verify-%s",
+            p->environments[1], p->environments[0] ? p->environments[0] : "staging");
+    }
+    if (p->key_path && slipway_key_check(p->key_path, NULL, &problem) < 0) {
+        r = say(p, EXIT_USAGE, problem);
+        free(problem);
+        return r;
+    }
+    return choose_approver(p);
+}
+
 static int prepare(Pipeline *p)
 {
     const Options *o = p->session->options;
@@ -208,6 +292,7 @@ static int prepare(Pipeline *p)
                        : r;
     r = r == EXIT_DONE ? session_request(p->session, "actions/list", NULL, &actions) : r;
     r = r == EXIT_DONE ? check_environments(p, slipway_json_get(actions, "/actions")) : r;
+    r = r == EXIT_DONE ? check_key(p, slipway_json_get(actions, "/actions")) : r;
     (void)slipway_json_unref(actions);
     return r;
 }
@@ -246,24 +331,38 @@ static void say_beginning(const Pipeline *p)
     }
 }
 
-/* Hooks, cron and containers have no USER. */
-static const char *user_name(void)
-{
-    const char *name = getenv("USER");
-    const struct passwd *user = name && *name ? NULL : getpwuid(getuid());
-
-    return user ? user->pw_name : name;
-}
-
 /* ---- one call after the other -----------------------------------------------------------------
  */
+
+/* A deploy that was refused did nothing: released anew it is another call. */
+static void make_key(const Pipeline *p, size_t index, char *key, size_t size)
+{
+    int n = snprintf(key, size, "%s.%s", p->run, p->stages[index].action);
+
+    if (index == STAGE_DEPLOY_PROD && p->n_refused > 0 && n > 0 && (size_t)n < size) {
+        (void)snprintf(key + n, size - (size_t)n, ".%u", p->n_refused + 1);
+    }
+}
+
+static void set_release(const Pipeline *p, SlipwayJson *params)
+{
+    if (*p->input) {
+        (void)slipway_json_set_string(params, "/parameters/evidence/input", p->input);
+    }
+    if (p->approver) {
+        (void)slipway_json_set_string(params, "/approval/by", p->approver);
+    }
+    if (p->url) {
+        (void)slipway_json_set_string(params, "/approval/url", p->url);
+    }
+}
 
 static SlipwayJson *stage_params(const Pipeline *p, size_t index)
 {
     SlipwayJson *params = slipway_json_new_object();
-    char key[NAME_SIZE + RUN_MAX + 2];
+    char key[NAME_SIZE + RUN_MAX + 16];
 
-    (void)snprintf(key, sizeof(key), "%s.%s", p->run, p->stages[index].action);
+    make_key(p, index, key, sizeof(key));
     (void)slipway_json_set_string(params, "/action", p->stages[index].action);
     (void)slipway_json_set_string(params, "/idempotencyKey", key);
     (void)slipway_json_set_string(params, "/run", p->run);
@@ -280,35 +379,87 @@ static SlipwayJson *stage_params(const Pipeline *p, size_t index)
         (void)slipway_json_set_string(params, "/parameters/package/call",
                                       p->stages[STAGE_PACKAGE].followed.call);
     }
-    if (index == STAGE_DEPLOY_PROD && p->approver) {
-        (void)slipway_json_set_string(params, "/approval/by", p->approver);
-        if (getenv("BUILD_URL")) {
-            (void)slipway_json_set_string(params, "/approval/url", getenv("BUILD_URL"));
-        }
+    if (index == STAGE_DEPLOY_PROD) {
+        set_release(p, params);
     }
     return params;
+}
+
+static int follow_stage(Pipeline *p, size_t index)
+{
+    Stage *stage = &p->stages[index];
+    SlipwayJson *params;
+    int r;
+
+    if (index == STAGE_DEPLOY_PROD && p->released) {
+        return follow_attach(p->session, p->released, 0, stage->action, &stage->followed);
+    }
+    params = stage_params(p, index);
+    r = follow_start(p->session, params, stage->action, &stage->followed);
+    (void)slipway_json_unref(params);
+    return r;
 }
 
 static int run_stage(Pipeline *p, size_t index)
 {
     Stage *stage = &p->stages[index];
-    SlipwayJson *params = stage_params(p, index);
     Output *output = &p->session->output;
+    const SlipwayJson *result;
     bool was_quiet = output->is_quiet;
-    int r;
+    int r, collected = EXIT_DONE;
 
     output->is_quiet |= index == STAGE_CHANGES; /* its text is shown beside the question */
-    r = follow_start(p->session, params, stage->action, &stage->followed);
+    r = follow_stage(p, index);
     output->is_quiet = was_quiet;
-    (void)slipway_json_unref(params);
-    if (stage->followed.result) {
-        const SlipwayJson *result = stage->followed.result;
-
+    result = stage->followed.result;
+    if (result) {
         stage->is_run = true;
         stage->status = slipway_json_get_string(result, "/status", "?");
         stage->waited = slipway_json_get_number(result, "/waitedSeconds", 0);
         stage->ran = slipway_json_get_number(result, "/durationSeconds", 0);
+        if (p->key_path || p->evidence_path) { /* also what a failed test signed */
+            collected =
+                collect_artifacts(p->session, slipway_json_get(result, "/artifacts"), &p->bundle);
+        }
     }
+    return r == EXIT_DONE ? collected : r;
+}
+
+/* ---- the evidence -----------------------------------------------------------------------------
+ */
+
+static const char *package_digest(const Pipeline *p)
+{
+    return slipway_json_get_string(p->stages[STAGE_PACKAGE].followed.result, "/outputs/digest",
+                                   NULL);
+}
+
+/* What the file had of the same package stays: an approval of an earlier attempt. */
+static int keep_earlier(Pipeline *p, char **ret_error)
+{
+    _cleanup_(release_bundle_done) ReleaseBundle earlier = {0};
+    const char *digest = package_digest(p);
+    ReleaseSubject subject;
+
+    if (!digest || release_bundle_load(&earlier, p->evidence_path, NULL) < 0 ||
+        release_subject_find(earlier.entries, digest, &subject, NULL) < 0) {
+        return 0;
+    }
+    return release_bundle_add(&p->bundle, earlier.text, earlier.len, NULL, ret_error);
+}
+
+static int leave_evidence(Pipeline *p)
+{
+    char *problem = NULL;
+    int r;
+
+    if (!p->evidence_path || p->bundle.len == 0) {
+        return EXIT_DONE;
+    }
+    r = keep_earlier(p, &problem);
+    r = r < 0 ? r : release_bundle_save(&p->bundle, p->evidence_path, &problem);
+    r = r < 0 ? say(p, EXIT_ACTION_FAILED, problem) : EXIT_DONE;
+    free(problem);
     return r;
 }
 
@@ -326,66 +477,125 @@ static void show_changes(const Pipeline *p)
     }
 }
 
-/* Was this run's release started before? Then it was approved before. */
-static bool was_released(const Pipeline *p)
+/* Was this run's release started before? Then it was approved before, and its call is gone on with.
+ */
+static int find_release(Pipeline *p)
 {
     SlipwayJson *params = slipway_json_new_object(), *list = NULL;
-    const SlipwayJson *call;
-    bool is_found = false;
+    const SlipwayJson *calls, *call;
+    int r;
 
     (void)slipway_json_set_string(params, "/run", p->run);
-    (void)slipway_json_set_int(params, "/limit", 1000);
-    if (slipway_client_request_wait(p->session->client, "calls/list", params, -1, &list, NULL) ==
-        0) {
-        const SlipwayJson *calls = slipway_json_get(list, "/calls");
-
-        for (size_t i = 0; (call = slipway_json_get_element(calls, i)); i++) {
-            is_found |= strcmp(slipway_json_get_string(call, "/action", ""),
-                               p->stages[STAGE_DEPLOY_PROD].action) == 0;
+    (void)slipway_json_set_int(params, "/limit", CALLS_MAX);
+    r = session_request(p->session, "calls/list", params, &list);
+    calls = slipway_json_get(list, "/calls");
+    for (size_t i = 0; !p->released && (call = slipway_json_get_element(calls, i)); i++) {
+        if (strcmp(slipway_json_get_string(call, "/action", ""),
+                   p->stages[STAGE_DEPLOY_PROD].action) != 0) {
+            continue;
+        }
+        if (strcmp(slipway_json_get_string(call, "/status", ""), "refused") == 0) {
+            p->n_refused++;
+        } else {
+            p->released = strdup(slipway_json_get_string(call, "/call", ""));
         }
     }
     (void)slipway_json_unref(list);
     (void)slipway_json_unref(params);
-    return is_found;
+    return r;
 }
 
-static bool ask(Pipeline *p)
+/* What nobody should be asked about, because a deploy would refuse it whatever they say. */
+static int check_change(const Pipeline *p, const ReleaseSubject *subject, const SlipwayJson *change)
 {
-    char answer[64] = "";
+    char *problem = NULL;
+    int r = approval_check_change(change, subject, p->environments[1], &problem);
 
-    output_flush(&p->session->output);
-    (void)fprintf(stderr, "Release %.12s to %s? [y/N] ", p->source.commit, p->environments[1]);
-    (void)fflush(stderr);
-    if (!fgets(answer, sizeof(answer), stdin)) {
-        return false;
-    }
-    return tolower((unsigned char)answer[0]) == 'y';
+    r = r < 0 ? say(p, EXIT_REFUSED, problem) : EXIT_DONE;
+    free(problem);
+    return r;
 }
 
-static int approve(Pipeline *p)
+static int say_nobody_is_here(const Pipeline *p)
+{
+    output_say(&p->session->output,
+               "Not released: nobody is here to ask. Go on with:\n"
+               "  slipway run --run %s --repo %s --commit %s%s%s --yes",
+               p->run, p->source.repository, p->source.commit, p->key_path ? " --key " : "",
+               p->key_path ? p->key_path : "");
+    return EXIT_REFUSED;
+}
+
+static int ask(Pipeline *p)
 {
     Session *s = p->session;
 
-    show_changes(p);
-    if (options_flag(s->options, "yes") || was_released(p)) {
+    if (options_flag(s->options, "yes")) {
         return EXIT_DONE;
     }
-    if (!isatty(STDIN_FILENO) || s->output.is_json) {
-        output_say(&s->output,
-                   "Not released: nobody is here to ask. Go on with:\n"
-                   "  slipway run --run %s --repo %s --commit %s --yes\n"
-                   "or, for the deploy alone:\n"
-                   "  slipway call %s --run %s --from %s --approver NAME",
-                   p->run, p->source.repository, p->source.commit,
-                   p->stages[STAGE_DEPLOY_PROD].action, p->run,
-                   p->stages[STAGE_PACKAGE].followed.call);
-        return EXIT_REFUSED;
+    if (!confirm_may_ask(s)) {
+        return say_nobody_is_here(p);
     }
-    if (!ask(p)) {
+    if (!confirm_ask(s, "Release %.12s to %s?", p->source.commit, p->environments[1])) {
         output_say(&s->output, "Not released.");
         return EXIT_REFUSED;
     }
     return EXIT_DONE;
+}
+
+static int sign(Pipeline *p, const ReleaseSubject *subject, const SlipwayJson *change)
+{
+    ApprovalRequest request = {
+        .key_path = p->key_path,
+        .subject = subject,
+        .environment = p->environments[1],
+        .approver = p->approver,
+        .via = p->via,
+        .url = p->url,
+        .minutes = APPROVAL_MINUTES_DEFAULT,
+        .change = change,
+    };
+    char *line = NULL, *problem = NULL;
+    int r = approval_sign(&request, (int64_t)time(NULL) * SECOND_US, &line, &problem);
+
+    r = r < 0 ? r : release_bundle_add(&p->bundle, line, strlen(line), NULL, &problem);
+    r = r < 0 ? say(p, EXIT_ACTION_FAILED, problem) : leave_evidence(p);
+    free(problem);
+    free(line);
+    return r == EXIT_DONE ? collect_send(p->session, &p->bundle, p->input) : r;
+}
+
+static int approve_signed(Pipeline *p)
+{
+    SlipwayJson *change =
+        change_describe(slipway_json_get(p->stages[STAGE_CHANGES].followed.result, "/outputs"),
+                        p->environments[1], p->source.repository);
+    ReleaseSubject subject;
+    char *problem = NULL;
+    int r = EXIT_DONE;
+
+    if (!change) {
+        r = say(p, EXIT_ACTION_FAILED, NULL);
+    } else if (release_subject_find(p->bundle.entries, package_digest(p), &subject, &problem) < 0) {
+        r = say(p, EXIT_ACTION_FAILED, problem);
+    }
+    r = r == EXIT_DONE ? check_change(p, &subject, change) : r;
+    r = r == EXIT_DONE ? ask(p) : r;
+    r = r == EXIT_DONE ? sign(p, &subject, change) : r;
+    (void)slipway_json_unref(change);
+    free(problem);
+    return r;
+}
+
+static int approve(Pipeline *p)
+{
+    int r = find_release(p);
+
+    show_changes(p);
+    if (r != EXIT_DONE || p->released) {
+        return r;
+    }
+    return p->key_path ? approve_signed(p) : ask(p);
 }
 
 /* ---- where the time went ----------------------------------------------------------------------
@@ -450,10 +660,9 @@ static int run(Session *s)
 {
     _cleanup_(pipeline_done) Pipeline p = {.session = s};
     double now;
-    int r;
+    int r, left;
 
     p.started_at = wall_clock();
-    p.approver = options_text(s->options, "approver", user_name());
     r = prepare(&p);
     r = r == EXIT_DONE ? choose_run(&p) : r;
     if (r != EXIT_DONE) {
@@ -469,6 +678,8 @@ static int run(Session *s)
         }
         r = r == EXIT_DONE ? run_stage(&p, i) : r;
     }
+    left = leave_evidence(&p);
+    r = r == EXIT_DONE ? left : r;
     now = wall_clock();
     if (s->output.is_json) {
         print_json_end(&p, r, now);
@@ -484,9 +695,10 @@ const Command command_run = {
     .summary = "take a commit to production: the whole pipeline",
     .description =
         "Builds, tests and packages a commit, deploys it to staging, verifies it there, shows the "
-        "whole change against what runs in production, asks for the release, deploys and verifies. "
-        "It stops at the first action that does not succeed, with its exit code; 4 also where "
-        "nobody released it.",
+        "whole change against what runs in production, asks for the release, signs it, deploys and "
+        "verifies. It stops at the first action that does not succeed, with its exit code; 4 also "
+        "where "
+        "nobody released it. The same --run again goes on where it was.",
     .options = options,
     .run = run,
 };

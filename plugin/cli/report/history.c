@@ -18,6 +18,8 @@
 #define NAMES_MAX 4096
 /* Thirty years: no call has taken longer, so that is no duration. */
 #define SECONDS_MAX 1e9
+/* What git shows of a commit at the least. */
+#define COMMIT_DIGITS 7
 
 typedef struct HistoryBlock {
     struct HistoryBlock *next;
@@ -273,6 +275,14 @@ const char *history_who(const SlipwayJson *record)
                                               slipway_json_get_string(record, "/approver", ""));
 
     return *who ? who : slipway_json_get_string(record, "/origin/user", "");
+}
+
+bool history_version_says_commit(const char *version, const char *commit)
+{
+    char digits[COMMIT_DIGITS + 1];
+
+    (void)snprintf(digits, sizeof(digits), "%s", commit);
+    return strlen(digits) == COMMIT_DIGITS && strstr(version, digits);
 }
 
 static Pending *find_pending(HistoryLog *log, const char *call)

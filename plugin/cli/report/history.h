@@ -93,5 +93,9 @@ int history_note(History *h, const char *format, ...) __attribute__((format(prin
 const char *history_environment(const SlipwayJson *record);
 const char *history_who(const SlipwayJson *record);
 
+/* A version that has the commit's first digits, as `git describe` makes it: to show both is to say
+ * it twice. */
+bool history_version_says_commit(const char *version, const char *commit);
+
 /* A text as it may be shown, in `out` (HISTORY_TEXT_MAX + 4 bytes), which is returned. */
 const char *history_clean(const char *text, char *out);

@@ -84,7 +84,7 @@ static const char style[] =
     ".num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
     ".when{white-space:nowrap;font-variant-numeric:tabular-nums;color:var(--ink2)}\n"
     ".name{white-space:nowrap}\n"
-    ".rows .what{width:40%}.rows .who{width:19%;min-width:130px}\n"
+    ".rows .what{width:32%}.rows .who{width:15%;min-width:110px}.rows .num{width:11%}\n"
     ".dim{color:var(--ink2)}\n"
     "code{font:12.5px/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;color:var(--ink2)}\n"
     ".pill{display:inline-block;border-radius:999px;padding:1px 10px;font-size:12.5px;"
@@ -126,7 +126,7 @@ static void write_head(FILE *out, const Report *report)
     (void)fprintf(out, "</title>\n%s</head>\n<body>\n<main>\n<header>\n<h1>", style);
     html_format(out, "Releases to %s", report->environment);
     (void)fprintf(out, "</h1>\n<p class=\"sub\">");
-    html_format(out, "%s to %s · %u day%s, %u of them working days · from %s",
+    html_format(out, "%s to %s · %u day%s (%u working) · from %s",
                 moment_date(report->since_us, since), moment_date(report->until_us - 1, until),
                 report->n_days, report->n_days == 1 ? "" : "s", report->n_working_days,
                 h->n_logs == 1 ? "the audit log of " : "the audit logs of ");
@@ -474,7 +474,8 @@ static void write_what(FILE *out, const Report *report, const HistoryEntry *entr
 
     (void)fprintf(out, "<td class=\"what\">");
     html_format(out, "%s%s%s", service, *service && *entry->version ? " " : "", entry->version);
-    if (*entry->commit || *entry->digest) {
+    if ((*entry->commit || *entry->digest) &&
+        !history_version_says_commit(entry->version, entry->commit)) {
         (void)fprintf(out, " <code>");
         html_format(out, *entry->commit ? "%.8s" : "%.19s",
                     *entry->commit ? entry->commit : entry->digest);

@@ -119,9 +119,11 @@ static void write_latest(FILE *out, const Report *report)
         const ReportRow *row = &report->rows[indices[i]];
         const HistoryEntry *e = row->entry;
 
-        (void)fprintf(out, "%s  %-14s %s%s%s %.8s", moment_minute(e->time_us, time),
-                      report_fate(row), report->history->services[e->service],
-                      *e->version ? " " : "", e->version, e->commit);
+        (void)fprintf(out, "%s  %-14s %s%s%s", moment_minute(e->time_us, time), report_fate(row),
+                      report->history->services[e->service], *e->version ? " " : "", e->version);
+        if (*e->commit && !history_version_says_commit(e->version, e->commit)) {
+            (void)fprintf(out, " %.8s", e->commit);
+        }
         (void)fprintf(out, "%s%s%s%s%s%s\n", *e->subject ? "  " : "", e->subject,
                       *e->who ? "  by " : "", e->who, *e->reason ? ": " : "", e->reason);
     }
@@ -135,7 +137,7 @@ void report_write_text(FILE *out, const Report *report)
     char since[MOMENT_TEXT_SIZE], until[MOMENT_TEXT_SIZE];
     const History *h = report->history;
 
-    (void)fprintf(out, "releases to %s, %s to %s UTC: %u day%s, %u of them working days\n\n",
+    (void)fprintf(out, "releases to %s, %s to %s UTC: %u day%s (%u working)\n\n",
                   report->environment, moment_minute(report->since_us, since),
                   moment_minute(report->until_us, until), report->n_days,
                   report->n_days == 1 ? "" : "s", report->n_working_days);

@@ -285,9 +285,21 @@ static void texts_are_harmless(void **state)
     assert_string_equal(out + HISTORY_TEXT_MAX, "…");
 }
 
+static void test_a_version_that_says_its_commit(void **state)
+{
+    const char *commit = "0123456789abcdef0123456789abcdef01234567";
+
+    assert_true(history_version_says_commit("0123456", commit));
+    assert_true(history_version_says_commit("v1-3-g0123456", commit));
+    assert_false(history_version_says_commit("v1", commit));
+    assert_false(history_version_says_commit("v1", ""));
+    assert_false(history_version_says_commit("", commit));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_version_that_says_its_commit),
         cmocka_unit_test(an_end_becomes_an_entry),
         cmocka_unit_test(what_is_not_said_is_told_apart),
         cmocka_unit_test(who_asked_is_named_where_nobody_released),

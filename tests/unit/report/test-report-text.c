@@ -50,8 +50,7 @@ static void a_terminal_gets_lines(void **state)
     report_write_text(out, &report);
     assert_int_equal(fclose(out), 0);
     expect_line(text,
-                "releases to prod, 2026-11-02 00:00 to 2026-11-04 00:00 UTC: 2 days, 2 of them "
-                "working days");
+                "releases to prod, 2026-11-02 00:00 to 2026-11-04 00:00 UTC: 2 days (2 working)");
     expect_line(text, "deploys              1, 0.50 a working day, 0.50 a day");
     expect_line(text, "lead time            30 min median, 30 min p90, 30 min longest (of 1)");
     expect_line(text,
@@ -62,7 +61,7 @@ static void a_terminal_gets_lines(void **state)
     expect_line(text, "deploy-prod               12 s      12 s         1      1       0");
     expect_line(text,
                 "shop                         1    30 min     0.0 %         -         0        0");
-    expect_line(text, "2026-11-03 10:00  failed         search : not healthy");
+    expect_line(text, "2026-11-03 10:00  failed         search: not healthy");
     expect_line(text, "2026-11-02 10:00  released       shop 1.0 01234567  Fix it  by Ada");
     expect_line(text, "note: a note");
     free(text);
