@@ -9,7 +9,7 @@ import harness
 from harness import program, wait_for
 
 COMMANDS = ("run", "call", "actions", "attach", "cancel", "calls", "result", "artifacts", "changes",
-            "report", "audit", "health", "completion")
+            "approve", "release", "keygen", "keys", "report", "audit", "health", "completion")
 
 
 class CommandLine(harness.Case):
@@ -104,6 +104,22 @@ class CommandLine(harness.Case):
         self.assertIn("Say something", self.cli("actions", check=0).stdout)
         self.assertIn("say", self.cli("calls", check=0).stdout)
         self.assertIn("ok", self.cli("health", check=0).stdout)
+
+    def test_the_hosts_key(self):
+        """keys are lines for another host's agent.json, which takes them"""
+        wait_for(lambda: os.path.exists(os.path.join(self.host.state, "keys", "agent.pub")), "the key is made")
+        shown = json.loads(self.cli("keys", "--json", check=0).stdout)
+        self.assertIn(f"key     {shown['id']}\n", self.cli("health", check=0).stdout)
+        text = self.cli("keys", check=0).stdout
+        self.assertIn(shown["id"], text)
+        lines = text[text.index('  "keys": {'):]
+        keys = json.loads("{" + lines + "}")["keys"]
+        self.assertEqual(keys, {"test-agent": shown["key"]})
+        other = self.agent({"keys": keys})
+        os.unlink(os.path.join(self.host.state, "keys", "agent.pub"))
+        self.assertIn("no key", self.cli("keys", check=1).stderr)
+        self.assertIn("none yet", self.cli("health", check=0).stdout)
+        self.slipway(other, "health", check=0)
 
     def test_one_key_is_one_call(self):
         first = self.cli("call", "say", "--key", "k", "--detach", check=0).stdout

@@ -82,6 +82,21 @@ mkdir -p .git/info
 echo '* filter=trap' >.git/info/attributes
 rm README
 """
+# The same for whoever reads the log of what a step has left.
+LOG_TRAP = """\
+#!/bin/sh
+state=$(cd ../../.. && pwd)
+printf '#!/bin/sh\\ncat %s/keys/agent.key >%s/stolen 2>&1\\n' "$state" "$HOME" >gpg
+chmod +x gpg
+git config log.showSignature true
+git config gpg.program "$PWD/gpg"
+"""
+SIGNER = """\
+#!/bin/sh
+cat >/dev/null
+echo '[GNUPG:] SIG_CREATED ' >&2
+printf -- '-----BEGIN PGP SIGNATURE-----\\n\\nnone\\n-----END PGP SIGNATURE-----\\n'
+"""
 
 
 @unittest.skipUnless(os.geteuid() == 0, "needs root")
@@ -169,6 +184,29 @@ class Confinement(harness.Case):
             self.assertEqual(connection.call("build", source, run="r")["status"], "succeeded", connection.log)
             self.assertFalse(os.path.exists(stolen))
             connection.call("test", {**source, "clean": True}, run="r")
+            with open(stolen, encoding="utf-8") as f: # the trap has sprung
+                self.assertEqual("PRIVATE" in f.read(), not confine)
+            os.unlink(stolen)
+            self.end_agent(agent)
+            shutil.rmtree(agent.state)
+
+    def test_git_does_not_tell_it_in_the_changes(self):
+        """a changes call reads the log of a workspace whose configuration checks signatures in its own way"""
+        stolen = os.path.join(self.directory, "home", "stolen")
+        origin = os.path.join(self.directory, "signed")
+        signer = os.path.join(self.directory, "signer")
+        with open(signer, "w", encoding="utf-8") as f:
+            f.write(SIGNER)
+        os.chmod(signer, 0o755)
+        harness.repository(origin, {"build.sh": LOG_TRAP})
+        harness.git(origin, "-c", f"gpg.program={signer}", "commit", "-q", "--allow-empty", "-S", "-m", "Signed")
+        source = {"source": {"git": origin, "commit": harness.git(origin, "rev-parse", "HEAD"), "ref": "main"}}
+        for confine in (False, True):
+            agent = self.start(confine=confine, environments={"qa": {"engine": "local", "address": "unix:/nowhere"}})
+            connection = self.connect(agent)
+            self.assertEqual(connection.call("build", source, run="r")["status"], "succeeded", connection.log)
+            result = connection.call("changes-qa", {}, run="r")
+            self.assertEqual(result["status"], "succeeded", connection.log)
             with open(stolen, encoding="utf-8") as f: # the trap has sprung
                 self.assertEqual("PRIVATE" in f.read(), not confine)
             os.unlink(stolen)

@@ -524,14 +524,14 @@ class Refusals(DeployCase):
     engine_class = LocalEngine
 
     def test_no_approval(self):
-        """an environment that needs an approval refuses a deploy without, and never a rollback"""
+        """an environment that requires an approval refuses a deploy without, and never a rollback"""
+        needs = {"requires": {"approval": True}}
         for version in ("1", "2"):
             name, _ = self.package(version)
-            ended = self.deploy(name, wanted=REFUSED, environment={"needsApproval": True})
-            self.assertIn("needs an approval", ended.reason)
-            ended = self.deploy(name, environment={"needsApproval": True}, approval={"by": "ann"})
-            self.assertIn("released by ann", ended.log)
-        ended = self.start("rollback", {}, environment={"needsApproval": True}).wait()
+            ended = self.deploy(name, wanted=REFUSED, environment=needs, approval={"by": "ann"})
+            self.assertIn("an approval of this package for 'staging' is missing", ended.reason)
+            self.deploy(name)
+        ended = self.start("rollback", {}, environment=needs).wait()
         self.assertEqual(ended.status, 0, str(ended))
 
     def test_wrong_digest(self):

@@ -23,13 +23,22 @@ class Pipeline(harness.Case):
         self.engine_socket = os.path.join(self.directory, "engine.sock")
         self.urls = {name: f"http://127.0.0.1:{harness.free_port()}" for name in ("staging", "prod")}
         self.start_engine()
-        self.road = self.agent({"environments": {
-            name: {"engine": "local", "address": f"unix:{self.engine_socket}", "url": url,
-                   "variables": {"port": url.rpartition(":")[2]}}
-            for name, url in self.urls.items()}})
+        self.key = os.path.join(self.directory, "controller.key")
+        subprocess.run([program("slipway"), "keygen", self.key], check=True, capture_output=True)
+        self.road = self.start_agent()
         self.repository = os.path.join(self.directory, "greeter")
         shutil.copytree(GREETER, self.repository)
         self.first = harness.repository(self.repository, {}, "Greet")
+
+    def start_agent(self, **prod):
+        """`prod` is put to that environment; what it requires is what the agent demands of a production."""
+        environments = {
+            name: {"engine": "local", "address": f"unix:{self.engine_socket}", "url": url,
+                   "variables": {"port": url.rpartition(":")[2]}}
+            for name, url in self.urls.items()}
+        environments["prod"].update(prod)
+        return self.agent({"environments": environments, "keys": {
+            "controller": {"file": self.key + ".pub", "roles": ["approver"]}}})
 
     def start_engine(self):
         log = open(os.path.join(self.directory, "engine.log"), "ab")  # pylint: disable=consider-using-with
@@ -54,7 +63,8 @@ class Pipeline(harness.Case):
             return None
 
     def run_pipeline(self, *options, check=0):
-        return self.slipway(self.road, "run", "--repo", self.repository, *options, check=check)
+        return self.slipway(self.road, "run", "--repo", self.repository, "--key", self.key, "--approver", "Ann", *options,
+                            check=check)
 
     def second_commit(self, when=1700000100):
         path = os.path.join(self.repository, "greeter.c")
@@ -121,11 +131,22 @@ class Pipeline(harness.Case):
         self.assertEqual(digests[0], digests[1])
 
     def test_a_pipeline_call_by_call_needs_only_the_run(self):
-        for action in ("build", "test", "package", "deploy-staging", "verify-staging", "deploy-prod", "verify-prod"):
+        """a pipeline call by call needs only the run, and for production the bundle"""
+        bundle = os.path.join(self.directory, "release.intoto.jsonl")
+        for action in ("build", "test", "package", "deploy-staging", "verify-staging"):
             extra = ("--git", self.repository) if action == "build" else ()
-            extra += ("--approver", "somebody") if action == "deploy-prod" else ()
             self.slipway(self.road, "call", action, "--run", "r", *extra, check=0)
+        refused = self.slipway(self.road, "call", "deploy-prod", "--run", "r", "--approver", "somebody", check=4)
+        self.assertIn("slipway approve", refused.stderr)
+        self.slipway(self.road, "release", "collect", "--run", "r", "--output", bundle, check=0)
+        shown = self.slipway(self.road, "approve", "--env", "prod", "--key", self.key, "--bundle", bundle, "--approver",
+                             "Ann", check=0)
+        self.assertIn("Greet", shown.stdout)
+        self.slipway(self.road, "call", "deploy-prod", "--run", "r", "--evidence", bundle, check=0)
+        self.slipway(self.road, "call", "verify-prod", "--run", "r", check=0)
         self.assertIn("Hello", self.get("prod"))
+        used = self.slipway(self.road, "call", "deploy-prod", "--run", "r", "--evidence", bundle, check=4)
+        self.assertIn("moved since", used.stderr)
 
     def test_a_source_that_the_controller_sends(self):
         self.slipway(self.road, "call", "build", "--run", "r", "--source", self.repository, check=0)
@@ -138,6 +159,74 @@ class Pipeline(harness.Case):
         self.assertEqual(self.calls(), before)
 
     # ---- the approval ------------------------------------------------------------------------------
+
+    def test_without_a_key_it_is_said_before_anything_is_built(self):
+        result = self.slipway(self.road, "run", "--repo", self.repository, "--yes", check=2)
+        self.assertIn("slipway keygen", result.stderr)
+        self.assertEqual(self.calls(), [])
+        self.slipway(self.road, "run", "--repo", self.repository, "--to", "build", check=0)
+
+    def test_a_key_that_others_may_read_is_said_before_anything_is_built(self):
+        os.chmod(self.key, 0o644)
+        self.assertIn("mode 0644", self.run_pipeline("--yes", check=2).stderr)
+        self.assertEqual(self.calls(), [])
+
+    def test_where_nothing_is_required_no_key_is(self):
+        self.road = self.start_agent(requires={})
+        self.slipway(self.road, "run", "--repo", self.repository, "--yes", check=0)
+        self.assertIn("Hello", self.get("prod"))
+
+    def test_the_bundle_is_left_and_says_who_released_what(self):
+        bundle, own = (os.path.join(self.directory, name) for name in ("r.jsonl", "own.json"))
+        keys = ("--keys", self.road.config_path, "--keys", own)
+        self.run_pipeline("--yes", "--run", "r", "--evidence", bundle)
+        with open(own, "w", encoding="utf-8") as f:
+            f.write(self.slipway(self.road, "keys", "--json", check=0).stdout)
+        nobody = self.slipway(self.road, "release", "verify", bundle, check=4).stdout
+        self.assertIn("Nothing of this is trusted", nobody)
+        text = self.slipway(self.road, "release", "verify", bundle, *keys, check=0).stdout
+        self.assertIn("released to prod by Ann", text)
+        self.assertIn("Complete for prod", text)
+        self.assertIn("ran in prod", text)
+        whole = json.loads(self.slipway(self.road, "release", "verify", bundle, *keys, "--json", check=0).stdout)
+        self.assertEqual((whole["isComplete"], whole["commit"]), (True, self.first))
+        self.assertEqual({p["state"] for p in whole["pieces"]}, {"good"})
+        with open(bundle, encoding="utf-8") as f:
+            before = f.read()
+        self.run_pipeline("--yes", "--run", "r", "--evidence", bundle)
+        with open(bundle, encoding="utf-8") as f:
+            self.assertEqual(sorted(f), sorted(before.splitlines(keepends=True)), "the same run signs nothing anew")
+
+    def test_a_change_that_was_shown_elsewhere_is_what_is_approved(self):
+        bundle, change = (os.path.join(self.directory, name) for name in ("r.jsonl", "change.json"))
+        approve = ("approve", "--env", "prod", "--key", self.key, "--bundle", bundle, "--change", change)
+        self.run_pipeline("--to", "verify-staging", "--run", "r", "--evidence", bundle)
+        shown = self.slipway(self.road, "changes", "--env", "prod", "--repo", self.repository, "--json", check=0)
+        with open(change, "w", encoding="utf-8") as f:
+            f.write(shown.stdout)
+        away = {"SLIPWAY_AGENT": f"unix:{self.directory}/nothing.sock"}
+        self.assertIn("--approver", self.slipway(self.road, *approve, check=2, environment={
+            **away, "JENKINS_URL": "http://jenkins"}).stderr)
+        self.slipway(self.road, *approve, "--approver", "Ann", check=0, environment=away)
+        self.slipway(self.road, "call", "deploy-prod", "--run", "r", "--evidence", bundle, check=0)
+        self.assertIn("Hello", self.get("prod"))
+        second = self.second_commit()
+        other = json.loads(self.slipway(self.road, "changes", "--env", "prod", "--repo", self.repository, "--json",
+                                        check=0).stdout)
+        self.assertEqual((other["from"], other["to"], other["isOneCommit"]), (self.first, second, True))
+        with open(change, "w", encoding="utf-8") as f:
+            json.dump(other, f)
+        self.assertIn("that of commit", self.slipway(self.road, *approve, "--approver", "Ann", check=4).stderr)
+
+    def test_the_change_as_markdown_renders_nothing_of_what_a_commit_says(self):
+        self.road = self.start_agent(requires={})
+        self.slipway(self.road, "run", "--repo", self.repository, "--yes", check=0)
+        harness.commit(self.repository, {"a`b.txt": "x\n"}, "See <img src=x> [me](http://evil) @all | `x`", 1700000100)
+        text = self.slipway(self.road, "changes", "--env", "prod", "--repo", self.repository, "--format", "markdown",
+                            check=0).stdout
+        self.assertIn("**One commit.**", text)
+        self.assertIn("`` See <img src=x> [me](http://evil) @all | `x` ``", text)
+        self.assertIn("- `` a`b.txt `` +1 −0", text)
 
     def test_nobody_there_to_ask_means_not_released(self):
         result = self.run_pipeline(check=4)
@@ -158,7 +247,8 @@ class Pipeline(harness.Case):
         pid, fd = pty.fork()
         if pid == 0:
             os.environ["SLIPWAY_AGENT"] = f"unix:{self.road.socket}"
-            os.execv(program("slipway"), ["slipway", "run", "--repo", self.repository])
+            os.execv(program("slipway"), ["slipway", "run", "--repo", self.repository, "--key", self.key, "--approver",
+                                          "Ann"])
         shown, deadline = b"", time.monotonic() + harness.PATIENCE_SECONDS
         is_answered = False
         while time.monotonic() < deadline:
@@ -238,6 +328,7 @@ class Pipeline(harness.Case):
         self.assertRegex(result.stderr + result.stdout, re.compile("no .*(release|before)", re.I))
 
     def test_cancel_in_the_middle_of_a_deploy_leaves_the_old_one(self):
+        self.road = self.start_agent(requires={})
         self.run_pipeline("--yes")
         with open(os.path.join(self.repository, "deploy/service.json"), encoding="utf-8") as f:
             template = json.load(f)
@@ -247,7 +338,7 @@ class Pipeline(harness.Case):
         self.run_pipeline("--yes", "--to", "package", "--run", "r")
         connection = self.road.connect()
         call = connection.request("calls/start", {"action": "deploy-prod", "idempotencyKey": "d", "run": "r",
-                                                  "attach": True, "approval": {"by": "somebody"}})["call"]
+                                                  "attach": True})["call"]
         while "instances" not in json.dumps(connection.next_event()):
             pass
         connection.request("calls/cancel", {"call": call})
@@ -265,7 +356,7 @@ class Pipeline(harness.Case):
         with open(hook, "w", encoding="utf-8") as f:
             f.write(f"#!/bin/sh\nunset GIT_DIR GIT_QUARANTINE_PATH\nwhile read -r old new ref; do\n"
                     f"SLIPWAY_AGENT=unix:{self.road.socket} {program('slipway')} run --repo {bare} --commit $new "
-                    f"--ref $ref --yes || exit\ndone\n")
+                    f"--ref $ref --key {self.key} --approver Ann --yes || exit\ndone\n")
         os.chmod(hook, 0o755)
         git(self.repository, "push", "-q", bare, "HEAD:main")
         self.assertIn("Hello", self.get("prod"))

@@ -1,25 +1,22 @@
 # SPDX-License-Identifier: MIT
 """slipway report and slipway audit: a realistic log, its figures computed a second time, and the page looked at."""
 import base64
-import html.parser
 import json
 import os
 import random
 import shutil
-import signal
 import statistics
-import struct
 import subprocess
 from datetime import datetime, timedelta, timezone
 
 import harness
 from audit_writer import AuditLog, commit_of, digest_of
 from harness import program
+from page import CHROMIUM, read_page, screenshot
 
 SERVICES = ("shop", "payments", "search")
 PEOPLE = ("Ada Lovelace", "Grace Hopper", "Edsger Dijkstra", "Barbara Liskov")
 SINCE, UNTIL = datetime(2026, 9, 28, tzinfo=timezone.utc), datetime(2026, 11, 7, tzinfo=timezone.utc)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def next_working_hour(t, chance):
@@ -150,71 +147,6 @@ def expected_figures(log):
             service = names.get(r["digest"]) or names[r["previousDigest"]]
             by_service.setdefault(service, []).append(r)
     return {service: figures_of(ends) for service, ends in by_service.items()}
-
-
-# ---- the page --------------------------------------------------------------------------------------------------------
-
-class Page(html.parser.HTMLParser):
-    """Tags that close what they opened, no reference to anything outside, no script; the text by class."""
-    VOID = {"meta", "br", "hr", "input", "line", "rect"}  # of SVG those that we close at once
-    REFERENCES = {"src", "href", "xlink:href", "data", "action", "srcset", "poster", "background"}
-
-    def __init__(self):
-        super().__init__(convert_charrefs=True)
-        self.open, self.problems, self.tiles, self.rows, self.tags = [], [], [], 0, {}
-
-    def handle_starttag(self, tag, attributes):
-        self.tags[tag] = self.tags.get(tag, 0) + 1
-        if tag in ("script", "link", "iframe", "object", "embed", "img", "base", "form"):
-            self.problems.append(f"<{tag}>")
-        for name, value in attributes:
-            if name in self.REFERENCES or name.startswith("on"):
-                self.problems.append(f"<{tag} {name}={value}>")
-        if tag not in self.VOID:
-            self.open.append((tag, dict(attributes).get("class", "")))
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags[tag] = self.tags.get(tag, 0) + 1
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open[-1][0] != tag:
-            self.problems.append(f"</{tag}> closes {self.open[-1:]}")
-        else:
-            self.open.pop()
-
-    def handle_data(self, data):
-        if self.open and self.open[-1][1] == "value":
-            self.tiles.append(data)
-
-
-def read_page(path):
-    with open(path, encoding="utf-8") as f:
-        text = f.read()
-    page = Page()
-    page.feed(text)
-    page.close()
-    return text, page
-
-
-def screenshot(page, image, size):
-    """Chromium's view of a page, without its sandbox, since tests run as root in containers."""
-    profile = image + ".profile"
-    process = subprocess.Popen(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
-         "--disable-dev-shm-usage", "--hide-scrollbars", f"--user-data-dir={profile}", f"--window-size={size}",
-         f"--screenshot={image}", f"file://{page}"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        process.wait(harness.PATIENCE_SECONDS)
-    finally:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)  # its helpers, which are of its own session
-        except ProcessLookupError:
-            pass
-        process.wait()
-    with open(image, "rb") as f:
-        data = f.read()
-    return struct.unpack(">II", data[16:24]), len(data)
 
 
 class ReportCase(harness.Case):
@@ -486,15 +418,15 @@ class Audit(ReportCase):
         seq = 9
         bundle = self.write("release.intoto.jsonl", self.receipt(seq) + self.receipt(3, agent="staging-1", call="other"))
         whole = self.write("whole", self.log.bytes())
-        result = json.loads(self.audit("verify", whole, "--bundle", bundle, "--json").stdout)
+        result = json.loads(self.audit("verify", whole, "--evidence", bundle, "--json").stdout)
         self.assertEqual([(a["line"], a["seq"]) for a in result["anchors"]], [(1, seq)])
-        self.assertIn("receipt of prod names (line 1", self.audit("verify", whole, "--bundle", bundle).stdout)
+        self.assertIn("receipt of prod names (line 1", self.audit("verify", whole, "--evidence", bundle).stdout)
         # Without the last records nothing but the receipt can tell, and whose log it is has to be said.
         short = self.write("short", self.log.bytes(seq - 3))
         self.audit("verify", short)
-        self.assertIn("--name", self.audit("verify", short, "--bundle", bundle, check=1).stderr)
+        self.assertIn("--name", self.audit("verify", short, "--evidence", bundle, check=1).stderr)
         self.assertIn("are missing: the log was cut off",
-                      self.audit("verify", short, "--bundle", bundle, "--name", "prod-1", check=1).stderr)
+                      self.audit("verify", short, "--evidence", bundle, "--name", "prod-1", check=1).stderr)
         # A whole chain that is another one from some record on.
         forged = AuditLog()
         for record in self.log.records:
@@ -503,7 +435,7 @@ class Audit(ReportCase):
                           **({"reason": "nothing to see"} if record["seq"] == 2 and "reason" not in record else {}))
         path = self.write("forged", forged.bytes())
         self.audit("verify", path)
-        self.assertIn(f"record {seq}: it is not the one", self.audit("verify", path, "--bundle", bundle, check=1).stderr)
+        self.assertIn(f"record {seq}: it is not the one", self.audit("verify", path, "--evidence", bundle, check=1).stderr)
 
     def test_verify_takes_the_head_that_lies_beside_a_file(self):
         path = self.write("log", self.log.bytes(5))
@@ -512,10 +444,10 @@ class Audit(ReportCase):
         self.assertIn("record 6 is missing", self.audit("verify", path, check=1).stderr)
 
     def test_verify_says_what_is_no_bundle(self):
-        self.assertIn("nothing.jsonl", self.audit("verify", "--bundle", "nothing.jsonl", check=2).stderr)
-        self.assertIn("line 1", self.audit("verify", "--bundle", self.write("b", b"{}\n"), check=1).stderr)
+        self.assertIn("nothing.jsonl", self.audit("verify", "--evidence", "nothing.jsonl", check=2).stderr)
+        self.assertIn("line 1", self.audit("verify", "--evidence", self.write("b", b"{}\n"), check=1).stderr)
         empty = self.write("empty.jsonl", b"")
-        self.assertIn("no receipt", self.audit("verify", "--bundle", empty, check=1).stderr)
+        self.assertIn("no receipt", self.audit("verify", "--evidence", empty, check=1).stderr)
 
     def test_export_goes_on_where_it_ended(self):
         path, n = os.path.join(self.directory, "export"), len(self.log.records)
