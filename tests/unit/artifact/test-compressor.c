@@ -7,7 +7,7 @@
 #include <errno.h>
 
 /* Long enough that every format writes more than once. */
-#define DATA_SIZE ((size_t)3 << 20)
+#define DATA_SIZE ((size_t)400 << 10)
 
 static int to_buffer(void *userdata, const void *data, size_t n)
 {
