@@ -157,6 +157,48 @@ static void check_package(Checking *c, const Json *package)
     }
 }
 
+/* `files` of a package's own, which may also name a place without content. */
+static void check_places(Checking *c, const char *pointer, const Json *files)
+{
+    static const char *const members[] = {"from", "to"};
+
+    for (size_t i = 0; i < json_length(files); i++) {
+        const Json *file = json_at(files, i);
+        bool has_from = json_has(file, "from"), is_dir = json_get_bool(file, "dir", false);
+        char place[80];
+
+        (void)snprintf(place, sizeof(place), "%s/%zu", pointer, i);
+        if (!has_from && !is_dir && !json_get_bool(file, "ghost", false)) {
+            const char *to = json_get_string(file, "to");
+
+            mistake(c, place, to ? to : "", "has no `from`, and is neither `dir` nor `ghost`");
+        }
+        if (has_from && is_dir) {
+            mistake(c, place, "dir", "makes an empty directory, so there can be no `from`");
+        }
+        for (size_t k = 0; k < ARRAY_SIZE(members); k++) {
+            (void)snprintf(place, sizeof(place), "%s/%zu/%s", pointer, i, members[k]);
+            check_paths(c, place, json_get(file, members[k]));
+        }
+    }
+}
+
+static void check_rpm(Checking *c, const Json *rpm)
+{
+    const Json *units = json_get(rpm, "units");
+    char pointer[80];
+
+    check_places(c, "/package/rpm/files", json_get(rpm, "files"));
+    for (JsonMember m = {0}; json_next_member(json_get(rpm, "scripts"), &m);) {
+        (void)snprintf(pointer, sizeof(pointer), "/package/rpm/scripts/%.32s", m.name);
+        check_paths(c, pointer, m.value);
+    }
+    for (size_t i = 0; i < json_length(units); i++) {
+        (void)snprintf(pointer, sizeof(pointer), "/package/rpm/units/%zu/from", i);
+        check_paths(c, pointer, json_get(json_at(units, i), "from"));
+    }
+}
+
 static void check_all(Checking *c, const Json *root)
 {
     for (size_t kind = 0; kind < _RECIPE_STEP_KIND_MAX; kind++) {
@@ -171,6 +213,7 @@ static void check_all(Checking *c, const Json *root)
         check_artifacts(c, name, json_get(step, "artifacts"));
     }
     check_package(c, json_get(root, "package"));
+    check_rpm(c, json_pointer(root, "/package/rpm"));
     check_paths(c, "/deploy/template", json_pointer(root, "/deploy/template"));
 }
 

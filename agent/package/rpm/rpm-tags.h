@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* The numbers of the format (rpm's rpmtag.h, rpmds.h and rpmfiles.h), as far as we write them. */
+#pragma once
+
+typedef enum RpmTag {
+    /* Of the signature header, which speaks about the other one. */
+    RPM_SIGNATURE_REGION = 62,
+    RPM_SIGNATURE_DSA = 267, /* over the main header: DSA, ECDSA, EdDSA */
+    RPM_SIGNATURE_RSA = 268, /* the same by RSA */
+    RPM_SIGNATURE_SHA1 = 269,
+    RPM_SIGNATURE_SHA256 = 273,
+    RPM_SIGNATURE_SIZE = 1000, /* main header and payload */
+    RPM_SIGNATURE_MD5 = 1004,  /* of the same */
+    RPM_SIGNATURE_PAYLOAD_SIZE = 1007,
+
+    /* Of the main header. */
+    RPM_REGION = 63,
+    RPM_LANGUAGES = 100,
+    RPM_NAME = 1000,
+    RPM_VERSION = 1001,
+    RPM_RELEASE = 1002,
+    RPM_EPOCH = 1003,
+    RPM_SUMMARY = 1004,
+    RPM_DESCRIPTION = 1005,
+    RPM_BUILD_TIME = 1006,
+    RPM_BUILD_HOST = 1007,
+    RPM_SIZE = 1009,
+    RPM_VENDOR = 1011,
+    RPM_LICENSE = 1014,
+    RPM_PACKAGER = 1015,
+    RPM_GROUP = 1016,
+    RPM_URL = 1020,
+    RPM_OS = 1021,
+    RPM_ARCH = 1022,
+    RPM_PRE = 1023,
+    RPM_POST = 1024,
+    RPM_PREUN = 1025,
+    RPM_POSTUN = 1026,
+    RPM_FILE_SIZES = 1028,
+    RPM_FILE_MODES = 1030,
+    RPM_FILE_RDEVS = 1033,
+    RPM_FILE_TIMES = 1034,
+    RPM_FILE_DIGESTS = 1035,
+    RPM_FILE_LINKS = 1036,
+    RPM_FILE_FLAGS = 1037,
+    RPM_FILE_USERS = 1039,
+    RPM_FILE_GROUPS = 1040,
+    RPM_SOURCE_RPM = 1044,
+    RPM_FILE_VERIFY = 1045,
+    RPM_PROVIDE_NAME = 1047,
+    RPM_REQUIRE_FLAGS = 1048,
+    RPM_REQUIRE_NAME = 1049,
+    RPM_REQUIRE_VERSION = 1050,
+    RPM_CONFLICT_FLAGS = 1053,
+    RPM_CONFLICT_NAME = 1054,
+    RPM_CONFLICT_VERSION = 1055,
+    RPM_RPM_VERSION = 1064,
+    RPM_CHANGELOG_TIME = 1080,
+    RPM_CHANGELOG_NAME = 1081,
+    RPM_CHANGELOG_TEXT = 1082,
+    RPM_PRE_PROGRAM = 1085,
+    RPM_POST_PROGRAM = 1086,
+    RPM_PREUN_PROGRAM = 1087,
+    RPM_POSTUN_PROGRAM = 1088,
+    RPM_OBSOLETE_NAME = 1090,
+    RPM_FILE_DEVICES = 1095,
+    RPM_FILE_INODES = 1096,
+    RPM_FILE_LANGUAGES = 1097,
+    RPM_PROVIDE_FLAGS = 1112,
+    RPM_PROVIDE_VERSION = 1113,
+    RPM_OBSOLETE_FLAGS = 1114,
+    RPM_OBSOLETE_VERSION = 1115,
+    RPM_DIRECTORY_INDEXES = 1116,
+    RPM_BASE_NAMES = 1117,
+    RPM_DIRECTORY_NAMES = 1118,
+    RPM_PAYLOAD_FORMAT = 1124,
+    RPM_PAYLOAD_COMPRESSOR = 1125,
+    RPM_PAYLOAD_FLAGS = 1126,
+    RPM_PRETRANS = 1151,
+    RPM_POSTTRANS = 1152,
+    RPM_PRETRANS_PROGRAM = 1153,
+    RPM_POSTTRANS_PROGRAM = 1154,
+    RPM_FILE_CAPABILITIES = 5010,
+    RPM_FILE_DIGEST_ALGORITHM = 5011,
+    RPM_ORDER_NAME = 5035,
+    RPM_ORDER_VERSION = 5036,
+    RPM_ORDER_FLAGS = 5037,
+    RPM_RECOMMEND_NAME = 5046,
+    RPM_RECOMMEND_VERSION = 5047,
+    RPM_RECOMMEND_FLAGS = 5048,
+    RPM_SUGGEST_NAME = 5049,
+    RPM_SUGGEST_VERSION = 5050,
+    RPM_SUGGEST_FLAGS = 5051,
+    RPM_ENCODING = 5062,
+    RPM_PAYLOAD_DIGEST = 5092,
+    RPM_PAYLOAD_DIGEST_ALGORITHM = 5093,
+    RPM_PAYLOAD_DIGEST_INSIDE = 5097, /* before compression */
+} RpmTag;
+
+/* PGPHASHALGO_SHA256 of RFC 4880. */
+#define RPM_SHA256 8
+
+/* What a relation says, and when it has to hold. */
+enum {
+    RPM_SENSE_LESS = 1 << 1,
+    RPM_SENSE_GREATER = 1 << 2,
+    RPM_SENSE_EQUAL = 1 << 3,
+    RPM_SENSE_POSTTRANS = 1 << 5,
+    RPM_SENSE_PRETRANS = 1 << 7,
+    RPM_SENSE_INTERPRETER = 1 << 8,
+    RPM_SENSE_PRE = 1 << 9,
+    RPM_SENSE_POST = 1 << 10,
+    RPM_SENSE_PREUN = 1 << 11,
+    RPM_SENSE_POSTUN = 1 << 12,
+    RPM_SENSE_RPMLIB = 1 << 24,
+    RPM_SENSE_CONFIG = 1 << 28,
+};
+
+enum {
+    RPM_FILE_CONFIG = 1 << 0,
+    RPM_FILE_DOC = 1 << 1,
+    RPM_FILE_MISSING_OK = 1 << 3,
+    RPM_FILE_NO_REPLACE = 1 << 4,
+    RPM_FILE_GHOST = 1 << 6,
+    RPM_FILE_LICENSE = 1 << 7,
+};
+
+/* What `rpm -V` looks at: everything; of a ghost neither digest, size, link nor time. */
+#define RPM_VERIFY_ALL 0xffffffffU
+#define RPM_VERIFY_GHOST 0xffffffd8U
