@@ -4,6 +4,7 @@
 #include "agent/package/package.h"
 #include "agent/runners/action.h"
 #include "agent/runners/artifacts.h"
+#include "agent/runners/package/rpm-artifact.h"
 #include "agent/runners/statements.h"
 #include "agent/source/built.h"
 #include "protocol/artifact/file-list.h"
@@ -78,23 +79,36 @@ static int note_package(Action *action, const Release *release, Error *err)
     return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
-static int build(Action *action, int staging_fd, Error *err)
+/* What the repository wants besides the image. */
+static int build_others(Action *action, const PackageRequest *request, int call_fd, Error *err)
+{
+    _cleanup_fd_ int artifacts_fd =
+        openat(call_fd, "artifacts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (artifacts_fd < 0) {
+        return error_set_errno(err, -errno, "cannot open artifacts/ of the call");
+    }
+    return rpm_artifact_make(action, request, artifacts_fd, err);
+}
+
+static int build(Action *action, int call_fd, int staging_fd, Error *err)
 {
     const Source *source = &action->source;
+    const PackageRequest request = {.workspace_fd = action->workspace_fd,
+                                    .recipe = action->recipe.root,
+                                    .name = action->name,
+                                    .version = source->version,
+                                    .commit = source->commit,
+                                    .repository = source->repository,
+                                    .ref = source->ref,
+                                    .subject = source->subject,
+                                    .committed_at = source->committed_at};
     _cleanup_release_ Release release = {0};
     int64_t size_bytes, began_us = clock_wall_us();
-    int r = package_build(&(PackageRequest){.workspace_fd = action->workspace_fd,
-                                            .recipe = action->recipe.root,
-                                            .name = action->name,
-                                            .version = source->version,
-                                            .commit = source->commit,
-                                            .repository = source->repository,
-                                            .ref = source->ref,
-                                            .subject = source->subject,
-                                            .committed_at = source->committed_at},
-                          staging_fd, &release, err);
+    int r = package_build(&request, staging_fd, &release, err);
 
     r = r == 0 ? pack(action, staging_fd, &size_bytes, err) : r;
+    r = r == 0 ? build_others(action, &request, call_fd, err) : r;
     if (r < 0) {
         return r;
     }
@@ -132,7 +146,7 @@ static int run(Action *action, Error *err)
                                action->spec.call_directory);
     }
     r = open_staging(call_fd, &staging_fd, err);
-    r = r == 0 ? build(action, staging_fd, err) : r;
+    r = r == 0 ? build(action, call_fd, staging_fd, err) : r;
     if (r < 0) {
         (void)!file_remove_tree(call_fd, STAGING, NULL);
         return r;
