@@ -63,7 +63,9 @@ struct ArchiveWriter {
     Digest *archive_digest;  /* NULL: the same */
     char *block;
     locale_t locale;
-    int out_fd;
+    int out_fd; /* unused where there is a sink */
+    ArchiveSink sink;
+    void *sink_userdata;
     int64_t mtime;
     bool refuses_links_out;
     bool has_root;
@@ -126,7 +128,7 @@ static la_ssize_t on_archive_bytes(struct archive *a, void *userdata, const void
     int r = 0;
 
     if (!w->is_over && !w->write_error) {
-        r = fd_write_all(w->out_fd, data, n);
+        r = w->sink ? w->sink(data, n, w->sink_userdata) : fd_write_all(w->out_fd, data, n);
         if (r == 0 && w->archive_digest) {
             r = digest_update(w->archive_digest, data, n);
         }
@@ -229,6 +231,18 @@ int archive_writer_new(ArchiveFormat format, int level, int out_fd, int64_t mtim
     }
     *ret = TAKE_PTR(w);
     return 0;
+}
+
+int archive_writer_new_to(ArchiveSink sink, void *userdata, int64_t mtime, ArchiveWriter **ret,
+                          Error *err)
+{
+    int r = archive_writer_new(ARCHIVE_TAR, 0, -1, mtime, ret, err);
+
+    if (r == 0) {
+        (*ret)->sink = sink;
+        (*ret)->sink_userdata = userdata;
+    }
+    return r;
 }
 
 void archive_writer_set_progress(ArchiveWriter *w, ArchiveProgress progress, void *userdata)

@@ -42,6 +42,13 @@ typedef void (*ArchiveProgress)(int64_t done_bytes, void *userdata);
  * time; -1 keeps each file's own. `level` 0 is the default of the format. */
 int archive_writer_new(ArchiveFormat format, int level, int out_fd, int64_t mtime,
                        ArchiveWriter **ret, Error *err) _must_check_;
+
+/* The same for a plain tar that somebody takes piece by piece: -errno of theirs ends the writing.
+ */
+typedef int (*ArchiveSink)(const void *data, size_t n, void *userdata);
+int archive_writer_new_to(ArchiveSink sink, void *userdata, int64_t mtime, ArchiveWriter **ret,
+                          Error *err) _must_check_;
+
 ArchiveWriter *archive_writer_free(ArchiveWriter *w);
 DEFINE_CLEANUP(ArchiveWriter, archive_writer_free)
 void archive_writer_set_progress(ArchiveWriter *w, ArchiveProgress progress, void *userdata);
