@@ -310,13 +310,18 @@ static int remove_duplicates(FileMap *map, const char *pointer, Error *err)
     return r;
 }
 
-int file_map_find(int workspace_fd, const Json *files, const char *pointer, FileMap *ret,
-                  Error *err)
+int file_map_find_some(int workspace_fd, const Json *files, const char *pointer,
+                       FileMapFilter is_wanted, const void *userdata, FileMap *ret, Error *err)
 {
     _cleanup_file_map_ FileMap found = {0};
 
     for (size_t i = 0; i < json_length(files); i++) {
-        int r = add_mapping(workspace_fd, json_at(files, i), i, &found, err);
+        int r;
+
+        if (is_wanted && !is_wanted(json_at(files, i), userdata)) {
+            continue;
+        }
+        r = add_mapping(workspace_fd, json_at(files, i), i, &found, err);
 
         if (r < 0) {
             (void)error_wrap(err, "%s/%zu", pointer, i);
@@ -335,6 +340,12 @@ int file_map_find(int workspace_fd, const Json *files, const char *pointer, File
     *ret = found;
     found = (FileMap){0};
     return 0;
+}
+
+int file_map_find(int workspace_fd, const Json *files, const char *pointer, FileMap *ret,
+                  Error *err)
+{
+    return file_map_find_some(workspace_fd, files, pointer, NULL, NULL, ret, err);
 }
 
 static int compare_to(const void *key, const void *entry)

@@ -51,5 +51,12 @@ void file_map_done(FileMap *map);
 int file_map_find(int workspace_fd, const Json *files, const char *pointer, FileMap *ret,
                   Error *err) _must_check_;
 
+/* The same with the elements alone of which `is_wanted` says so; numbers and mistakes are as if all
+ * were looked up. */
+typedef bool (*FileMapFilter)(const Json *element, const void *userdata);
+int file_map_find_some(int workspace_fd, const Json *files, const char *pointer,
+                       FileMapFilter is_wanted, const void *userdata, FileMap *ret,
+                       Error *err) _must_check_;
+
 /* NULL where there is none; `path` is with or without its leading slash. */
 const FileMapEntry *file_map_get(const FileMap *map, const char *path);

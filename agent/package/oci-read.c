@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 /* An index, manifest or config that is larger is none of an image that anybody runs. */
@@ -20,11 +21,45 @@
 
 #define OCI_LAYERS_MAX 128
 
-static const char *const layer_types[] = {
-    OCI_TYPE_LAYER_TAR,
-    OCI_TYPE_LAYER_GZIP,
-    OCI_TYPE_LAYER_ZSTD,
+/* An index may name another one, as layouts that others write do. */
+#define OCI_INDEX_DEPTH_MAX 3
+
+static const struct {
+    const char *name, *oci;
+} layer_types[] = {
+    {OCI_TYPE_LAYER_TAR, OCI_TYPE_LAYER_TAR},      {OCI_TYPE_LAYER_GZIP, OCI_TYPE_LAYER_GZIP},
+    {OCI_TYPE_LAYER_ZSTD, OCI_TYPE_LAYER_ZSTD},    {DOCKER_TYPE_LAYER_TAR, OCI_TYPE_LAYER_TAR},
+    {DOCKER_TYPE_LAYER_GZIP, OCI_TYPE_LAYER_GZIP},
 };
+
+/* The machine's name for itself, as Go and therefore OCI have it. */
+OciPlatform oci_platform_of_host(void)
+{
+    static const struct {
+        const char *machine, *name;
+    } names[] = {
+        {"x86_64", "amd64"}, {"aarch64", "arm64"},   {"armv7l", "arm"},  {"armv6l", "arm"},
+        {"i686", "386"},     {"ppc64le", "ppc64le"}, {"s390x", "s390x"}, {"riscv64", "riscv64"},
+    };
+    struct utsname host;
+
+    for (size_t i = 0; uname(&host) == 0 && i < ARRAY_SIZE(names); i++) {
+        if (strcmp(host.machine, names[i].machine) == 0) {
+            return (OciPlatform){.os = "linux", .architecture = names[i].name};
+        }
+    }
+    return (OciPlatform){.os = "linux", .architecture = "unknown"};
+}
+
+const char *oci_layer_type(const char *media_type)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(layer_types); i++) {
+        if (strcmp(layer_types[i].name, media_type) == 0) {
+            return layer_types[i].oci;
+        }
+    }
+    return NULL;
+}
 
 static void blob_done(OciBlob *blob)
 {
@@ -191,39 +226,116 @@ static int check_layout(const OciImage *image, Error *err)
     return 0;
 }
 
-static int find_manifest(OciImage *image, const char *digest, Error *err)
+static bool is_type(const char *media_type, const char *oci, const char *docker)
+{
+    return media_type && (strcmp(media_type, oci) == 0 || strcmp(media_type, docker) == 0);
+}
+
+static bool is_for(const Json *descriptor, const OciPlatform *wanted)
+{
+    const Json *platform = json_get(descriptor, "platform");
+    const char *os = json_get_string(platform, "os");
+    const char *architecture = json_get_string(platform, "architecture");
+    const char *variant = json_get_string(platform, "variant");
+
+    return os && architecture && strcmp(os, wanted->os) == 0 &&
+           strcmp(architecture, wanted->architecture) == 0 &&
+           (!wanted->variant || (variant && strcmp(variant, wanted->variant) == 0));
+}
+
+static const Json *find_by_digest(const Json *manifests, const char *digest)
+{
+    for (size_t i = 0; i < json_length(manifests); i++) {
+        const char *other = json_get_string(json_at(manifests, i), "digest");
+
+        if (other && strcmp(other, digest) == 0) {
+            return json_at(manifests, i);
+        }
+    }
+    return NULL;
+}
+
+static const Json *find_by_platform(const Json *manifests, const OciPlatform *platform)
+{
+    for (size_t i = 0; i < json_length(manifests); i++) {
+        if (is_for(json_at(manifests, i), platform)) {
+            return json_at(manifests, i);
+        }
+    }
+    return NULL;
+}
+
+/* Of index.json. `platform` is NULL where one image is all that there may be. */
+static int choose(const Json *index, const char *digest, const OciPlatform *platform,
+                  const Json **ret, Error *err)
+{
+    const Json *manifests = json_get(index, "manifests");
+    size_t n = json_length(manifests);
+
+    if (digest) {
+        *ret = find_by_digest(manifests, digest);
+        return *ret ? 0 : error_set(err, -EBADMSG, "it has no image %s", digest);
+    }
+    if (n == 1) {
+        *ret = json_at(manifests, 0);
+        return 0;
+    }
+    if (!platform) {
+        return error_set(err, -EBADMSG, "it has %zu images, not one", n);
+    }
+    *ret = find_by_platform(manifests, platform);
+    return *ret ? 0
+                : error_set(err, -EBADMSG, "of its %zu images none is for %s/%s", n, platform->os,
+                            platform->architecture);
+}
+
+/* From an index that is a blob to the one of its images that is for the platform. */
+static int enter_index(OciImage *image, const OciPlatform *platform, Error *err)
 {
     _cleanup_json_ Json *index = NULL;
-    const Json *manifests, *found = NULL;
+    const Json *found;
+    int r = read_json_blob(image, &image->manifest, &index, err);
+
+    if (r < 0) {
+        return r;
+    }
+    found = find_by_platform(json_get(index, "manifests"), platform);
+    if (!found) {
+        return error_set(err, -EBADMSG, "none of the %zu images of the index is for %s/%s",
+                         json_length(json_get(index, "manifests")), platform->os,
+                         platform->architecture);
+    }
+    blob_done(&image->manifest);
+    r = read_descriptor(found, &image->manifest, err);
+    return r < 0 ? error_wrap(err, "index: manifest") : 0;
+}
+
+static int find_manifest(OciImage *image, const char *digest, const OciPlatform *platform,
+                         Error *err)
+{
+    const OciPlatform host = oci_platform_of_host();
+    _cleanup_json_ Json *index = NULL;
+    const Json *found = NULL;
     int r = read_json_file(image, OCI_INDEX_FILE, &index, err);
 
     if (r < 0) {
         return r;
     }
-    manifests = json_get(index, "manifests");
-    for (size_t i = 0; digest && i < json_length(manifests); i++) {
-        const char *other = json_get_string(json_at(manifests, i), "digest");
-
-        if (other && strcmp(other, digest) == 0) {
-            found = json_at(manifests, i);
-        }
-    }
-    if (digest && !found) {
-        return error_set(err, -EBADMSG, "'" OCI_INDEX_FILE "' has no image %s", digest);
-    }
-    if (!digest && json_length(manifests) != 1) {
-        return error_set(err, -EBADMSG, "'" OCI_INDEX_FILE "' has %zu images, not one",
-                         json_length(manifests));
-    }
-    r = read_descriptor(found ? found : json_at(manifests, 0), &image->manifest, err);
+    r = choose(index, digest, platform, &found, err);
+    r = r == 0 ? read_descriptor(found, &image->manifest, err) : r;
     if (r < 0) {
-        return error_wrap(err, "'" OCI_INDEX_FILE "': manifest");
+        return error_wrap(err, "'" OCI_INDEX_FILE "'");
     }
-    if (strcmp(image->manifest.media_type, OCI_TYPE_MANIFEST) != 0) {
-        return error_set(err, -EBADMSG, "'" OCI_INDEX_FILE "': '%s' is no OCI image manifest",
-                         image->manifest.media_type);
+    for (int depth = 0; r == 0 && depth < OCI_INDEX_DEPTH_MAX &&
+                        is_type(image->manifest.media_type, OCI_TYPE_INDEX, DOCKER_TYPE_INDEX);
+         depth++) {
+        r = enter_index(image, platform ? platform : &host, err);
     }
-    return 0;
+    if (r == 0 && !is_type(image->manifest.media_type, OCI_TYPE_MANIFEST, DOCKER_TYPE_MANIFEST)) {
+        r = error_set(err, -EBADMSG, "'" OCI_INDEX_FILE "': '%s' is no OCI image manifest",
+                      image->manifest.media_type);
+    }
+    return r;
 }
 
 static int read_layers(OciImage *image, const Json *layers, Error *err)
@@ -240,15 +352,10 @@ static int read_layers(OciImage *image, const Json *layers, Error *err)
     }
     for (size_t i = 0; i < n; i++) {
         OciBlob *layer = &image->layers[image->n_layers++];
-        bool is_known = false;
-
         if (read_descriptor(json_at(layers, i), layer, err) < 0) {
             return error_wrap(err, "manifest: layer %zu", i + 1);
         }
-        for (size_t t = 0; t < ARRAY_SIZE(layer_types); t++) {
-            is_known = is_known || strcmp(layer->media_type, layer_types[t]) == 0;
-        }
-        if (!is_known) {
+        if (!oci_layer_type(layer->media_type)) {
             return error_set(err, -EBADMSG, "manifest: layer %zu is a '%s', which is unknown here",
                              i + 1, layer->media_type);
         }
@@ -256,11 +363,11 @@ static int read_layers(OciImage *image, const Json *layers, Error *err)
     return 0;
 }
 
-static int read_image(OciImage *image, const char *digest, Error *err)
+static int read_image(OciImage *image, const char *digest, const OciPlatform *platform, Error *err)
 {
     int r = check_layout(image, err);
 
-    r = r == 0 ? find_manifest(image, digest, err) : r;
+    r = r == 0 ? find_manifest(image, digest, platform, err) : r;
     r = r == 0 ? read_json_blob(image, &image->manifest, &image->manifest_json, err) : r;
     if (r < 0) {
         return r;
@@ -273,7 +380,8 @@ static int read_image(OciImage *image, const char *digest, Error *err)
     return r == 0 ? read_json_blob(image, &image->config, &image->config_json, err) : r;
 }
 
-int oci_image_open(int dir_fd, const char *name, const char *digest, OciImage *ret, Error *err)
+int oci_image_open_for(int dir_fd, const char *name, const char *digest,
+                       const OciPlatform *platform, OciImage *ret, Error *err)
 {
     _cleanup_oci_image_ OciImage image = OCI_IMAGE_INIT;
     int r;
@@ -282,13 +390,18 @@ int oci_image_open(int dir_fd, const char *name, const char *digest, OciImage *r
     if (image.layout_fd < 0) {
         return error_set_errno(err, -errno, "image layout '%s'", name);
     }
-    r = read_image(&image, digest, err);
+    r = read_image(&image, digest, platform, err);
     if (r < 0) {
         return error_wrap(err, "image layout '%s'", name);
     }
     *ret = image;
     image = OCI_IMAGE_INIT;
     return 0;
+}
+
+int oci_image_open(int dir_fd, const char *name, const char *digest, OciImage *ret, Error *err)
+{
+    return oci_image_open_for(dir_fd, name, digest, NULL, ret, err);
 }
 
 int oci_image_verify(const OciImage *image, Error *err)

@@ -29,10 +29,22 @@ typedef struct OciImage {
 
 #define OCI_IMAGE_INIT ((OciImage){.layout_fd = -1})
 
-/* Opens the layout in directory `name` of `dir_fd`, which has exactly one image, and checks index,
- * manifest and config; with `digest` (may be NULL) it has to be that image. -EBADMSG. */
+/* This host's. */
+OciPlatform oci_platform_of_host(void);
+
+/* Opens the layout in directory `name` of `dir_fd`, which has exactly one image or index of images,
+ * and checks index, manifest and config; with `digest` (may be NULL) it has to be that. Of an index
+ * it is the image for this host. -EBADMSG. */
 int oci_image_open(int dir_fd, const char *name, const char *digest, OciImage *ret,
                    Error *err) _must_check_;
+
+/* The same for another platform; of several images in the layout it is the one for that. */
+int oci_image_open_for(int dir_fd, const char *name, const char *digest,
+                       const OciPlatform *platform, OciImage *ret, Error *err) _must_check_;
+
+/* The OCI media type of a layer of that type, which may be one of Docker's; NULL for anything else.
+ */
+const char *oci_layer_type(const char *media_type);
 void oci_image_done(OciImage *image);
 #define _cleanup_oci_image_ _cleanup_(oci_image_done)
 

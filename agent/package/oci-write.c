@@ -4,35 +4,44 @@
 #include "protocol/artifact/digest.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
-#include "protocol/base/file.h"
+#include "protocol/base/text.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
-#define LAYER_ASIDE OCI_BLOBS "/layer.tmp"
+#define CREATED_BY "slipway package"
 
-/* Of the format's own scale. 6 is what everybody uses; more costs time for a few per cent. */
-#define LAYER_GZIP_LEVEL 6
+typedef struct Writing {
+    const OciLayoutSpec *spec;
+    int fd, blobs_fd;
+    OciLayout layout;
+} Writing;
 
-typedef struct Layout {
-    const OciImageSpec *spec;
-    int fd;
-} Layout;
+static void writing_done(Writing *writing)
+{
+    oci_layout_done(&writing->layout);
+    (void)fd_close(writing->blobs_fd);
+    (void)fd_close(writing->fd);
+}
+
+void oci_layout_done(OciLayout *layout)
+{
+    (void)json_unref(layout->layers);
+    *layout = (OciLayout){0};
+}
 
 /* ---- blobs ------------------------------------------------------------------------------------
  */
 
-static Json *new_descriptor(const char *media_type, const char *hex, int64_t size)
+static Json *new_descriptor(const char *media_type, const char *digest, int64_t size)
 {
-    char digest[OCI_DIGEST_SIZE];
     _cleanup_json_ Json *object = json_new_object();
 
-    (void)snprintf(digest, sizeof(digest), OCI_DIGEST_PREFIX "%s", hex);
     if (!object || json_set_string(object, "mediaType", media_type) < 0 ||
         json_set_string(object, "digest", digest) < 0 || json_set_int(object, "size", size) < 0) {
         return NULL;
@@ -40,93 +49,139 @@ static Json *new_descriptor(const char *media_type, const char *hex, int64_t siz
     return TAKE_PTR(object);
 }
 
+/* Not synced: what is written here is a piece of a package, which is. */
+static int write_file(int dir_fd, const char *name, const Buffer *text, Error *err)
+{
+    _cleanup_fd_ int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int r = fd < 0 ? -errno : fd_write_all(fd, text->data, text->len);
+
+    return r < 0 ? error_set_errno(err, r, "cannot write '%s'", name) : 0;
+}
+
 /* Writes the value as a blob and describes it. */
-static int write_json_blob(const Layout *layout, const char *media_type, const Json *value,
+static int write_json_blob(const Writing *writing, const char *media_type, const Json *value,
                            Json **ret_descriptor, Error *err)
 {
     _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
-    char hex[DIGEST_HEX_SIZE], path[sizeof(OCI_BLOBS "/") + DIGEST_HEX_SIZE];
+    char hex[DIGEST_HEX_SIZE], digest[OCI_DIGEST_SIZE];
     int r = json_format(value, &text);
 
     r = r == 0 ? digest_bytes(text.data, text.len, hex) : r;
     if (r < 0) {
         return error_set_errno(err, r, "cannot write '%s'", media_type);
     }
-    (void)snprintf(path, sizeof(path), OCI_BLOBS "/%s", hex);
-    r = file_replace(layout->fd, path, text.data, text.len, 0644, err);
+    r = write_file(writing->blobs_fd, hex, &text, err);
     if (r < 0) {
         return r;
     }
-    *ret_descriptor = new_descriptor(media_type, hex, (int64_t)text.len);
+    (void)snprintf(digest, sizeof(digest), OCI_DIGEST_PREFIX "%s", hex);
+    *ret_descriptor = new_descriptor(media_type, digest, (int64_t)text.len);
     return *ret_descriptor ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
-static int write_entries(const OciImageSpec *spec, ArchiveWriter *writer, Error *err)
-{
-    for (size_t i = 0; i < spec->n_entries; i++) {
-        const OciEntry *entry = &spec->entries[i];
-        int r = entry->from ? archive_writer_add(writer, spec->root_fd, entry->from, entry->to,
-                                                 entry->mode, err)
-                            : archive_writer_add_directory(writer, entry->to, entry->mode, err);
+/* ---- layers -----------------------------------------------------------------------------------
+ */
 
+/* Of one image: their descriptors, and the digests of their tars. */
+typedef struct Layers {
+    Json *descriptors, *diff_ids;
+} Layers;
+
+static void layers_done(Layers *layers)
+{
+    (void)json_unref(layers->descriptors);
+    (void)json_unref(layers->diff_ids);
+}
+
+static const char *layer_type(CompressKind compression)
+{
+    static const char *const types[_COMPRESS_KIND_MAX] = {
+        [COMPRESS_GZIP] = OCI_TYPE_LAYER_GZIP,
+        [COMPRESS_ZSTD] = OCI_TYPE_LAYER_ZSTD,
+        [COMPRESS_NONE] = OCI_TYPE_LAYER_TAR,
+    };
+
+    return types[compression];
+}
+
+static int add_layer(Layers *layers, const char *media_type, const char *digest, int64_t size,
+                     const char *diff_id)
+{
+    int r = json_append_take(layers->descriptors, new_descriptor(media_type, digest, size));
+
+    return r == 0 ? json_append_string(layers->diff_ids, diff_id) : r;
+}
+
+/* The base's blobs are taken as they are. */
+static int add_base(const Writing *writing, const OciImage *base, Layers *layers, Error *err)
+{
+    const Json *diff_ids = json_pointer(base->config_json, "/rootfs/diff_ids");
+
+    if (json_length(diff_ids) != base->n_layers) {
+        return error_set(err, -EBADMSG, "the base's configuration tells of %zu layers, not of %zu",
+                         json_length(diff_ids), base->n_layers);
+    }
+    for (size_t i = 0; i < base->n_layers; i++) {
+        const OciBlob *layer = &base->layers[i];
+        const char *hex = layer->digest + strlen(OCI_DIGEST_PREFIX);
+        const char *diff_id = json_as_string(json_at(diff_ids, i));
+        char path[sizeof(OCI_BLOBS "/") + OCI_DIGEST_SIZE];
+        int r;
+
+        (void)snprintf(path, sizeof(path), OCI_BLOBS "/%s", hex);
+        r = blob_link(base->layout_fd, path, writing->blobs_fd, hex);
         if (r < 0) {
-            return r;
+            return error_set_errno(err, r, "cannot take layer %zu of the base", i + 1);
+        }
+        if (!diff_id || add_layer(layers, oci_layer_type(layer->media_type), layer->digest,
+                                  layer->size_bytes, diff_id) < 0) {
+            return error_set(err, diff_id ? -ENOMEM : -EBADMSG, "layer %zu of the base", i + 1);
         }
     }
     return 0;
 }
 
-/* The only layer; the descriptor and, for the configuration, the digest of its plain tar. */
-static int write_layer(const Layout *layout, Json **ret_descriptor,
-                       char ret_diff_id[static OCI_DIGEST_SIZE], Error *err)
+static int add_own(Writing *writing, const OciImageSpec *image, Layers *layers, Error *err)
 {
-    _cleanup_(archive_writer_freep) ArchiveWriter *writer = NULL;
-    _cleanup_fd_ int fd = -1;
-    char path[sizeof(OCI_BLOBS "/") + DIGEST_HEX_SIZE];
-    ArchiveSummary summary;
-    int r;
+    for (size_t i = 0; i < image->n_layers; i++) {
+        char digest[OCI_DIGEST_SIZE], diff_id[OCI_DIGEST_SIZE];
+        Layer layer;
+        int r =
+            layer_write(&image->layers[i], writing->spec->memory, writing->blobs_fd, &layer, err);
 
-    fd = openat(layout->fd, LAYER_ASIDE, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        return error_set_errno(err, -errno, "cannot make '" LAYER_ASIDE "'");
+        if (r < 0) {
+            return r;
+        }
+        (void)snprintf(digest, sizeof(digest), OCI_DIGEST_PREFIX "%s", layer.sha256);
+        (void)snprintf(diff_id, sizeof(diff_id), OCI_DIGEST_PREFIX "%s", layer.diff_id);
+        if (add_layer(layers, layer_type(image->layers[i].compression), digest, layer.size_bytes,
+                      diff_id) < 0) {
+            return error_set(err, -ENOMEM, "out of memory");
+        }
+        writing->layout.n_known_layers += layer.is_known;
     }
-    r = archive_writer_new(ARCHIVE_TAR_GZIP, LAYER_GZIP_LEVEL, fd, layout->spec->created, &writer,
-                           err);
-    r = r == 0 ? write_entries(layout->spec, writer, err) : r;
-    r = r == 0 ? archive_writer_finish(writer, &summary, err) : r;
-    if (r < 0) {
-        return r;
+    return 0;
+}
+
+static int write_layers(Writing *writing, const OciImageSpec *image, Layers *layers, Error *err)
+{
+    layers->descriptors = json_new_array();
+    layers->diff_ids = json_new_array();
+    if (!layers->descriptors || !layers->diff_ids) {
+        return error_set(err, -ENOMEM, "out of memory");
     }
-    (void)snprintf(path, sizeof(path), OCI_BLOBS "/%s", summary.sha256);
-    if (renameat(layout->fd, LAYER_ASIDE, layout->fd, path) < 0) {
-        return error_set_errno(err, -errno, "cannot rename '" LAYER_ASIDE "'");
+    if (image->base) {
+        int r = add_base(writing, image->base, layers, err);
+
+        if (r < 0) {
+            return r;
+        }
     }
-    (void)snprintf(ret_diff_id, OCI_DIGEST_SIZE, OCI_DIGEST_PREFIX "%s", summary.contents_sha256);
-    *ret_descriptor = new_descriptor(OCI_TYPE_LAYER_GZIP, summary.sha256, summary.size_bytes);
-    return *ret_descriptor ? 0 : error_set(err, -ENOMEM, "out of memory");
+    return add_own(writing, image, layers, err);
 }
 
 /* ---- documents --------------------------------------------------------------------------------
  */
-
-/* The machine's name for itself, as Go and therefore OCI have it. */
-static const char *architecture(void)
-{
-    static const struct {
-        const char *machine, *name;
-    } names[] = {
-        {"x86_64", "amd64"}, {"aarch64", "arm64"},   {"armv7l", "arm"},  {"armv6l", "arm"},
-        {"i686", "386"},     {"ppc64le", "ppc64le"}, {"s390x", "s390x"}, {"riscv64", "riscv64"},
-    };
-    struct utsname host;
-
-    for (size_t i = 0; uname(&host) == 0 && i < ARRAY_SIZE(names); i++) {
-        if (strcmp(host.machine, names[i].machine) == 0) {
-            return names[i].name;
-        }
-    }
-    return "unknown";
-}
 
 /* RFC 3339 in whole seconds, which is what the image format's other writers say. */
 static const char *moment(int64_t seconds, char text[static CLOCK_TEXT_SIZE])
@@ -136,159 +191,292 @@ static const char *moment(int64_t seconds, char text[static CLOCK_TEXT_SIZE])
     return text;
 }
 
-static int add_rootfs(Json *config, const char *diff_id)
+static int add_rootfs(Json *config, Json *diff_ids_take)
 {
-    _cleanup_json_ Json *rootfs = json_new_object(), *ids = json_new_array();
-    int r = rootfs && ids ? json_append_string(ids, diff_id) : -ENOMEM;
+    _cleanup_json_ Json *rootfs = json_new_object(), *ids = diff_ids_take;
+    int r = rootfs ? json_set_string(rootfs, "type", "layers") : -ENOMEM;
 
-    r = r == 0 ? json_set_string(rootfs, "type", "layers") : r;
     r = r == 0 ? json_set_take(rootfs, "diff_ids", TAKE_PTR(ids)) : r;
     return r == 0 ? json_set_take(config, "rootfs", TAKE_PTR(rootfs)) : r;
 }
 
-static int add_history(Json *config, const char *created)
+static int add_step(Json *history, const char *created, const char *created_by, bool is_empty)
 {
-    _cleanup_json_ Json *history = json_new_array(), *step = json_new_object();
-    int r = history && step ? json_set_string(step, "created", created) : -ENOMEM;
+    _cleanup_json_ Json *step = json_new_object();
+    int r = step ? json_set_string(step, "created", created) : -ENOMEM;
 
-    r = r == 0 ? json_set_string(step, "created_by", "slipway package") : r;
-    r = r == 0 ? json_append_take(history, TAKE_PTR(step)) : r;
+    r = r == 0 ? json_set_string(step, "created_by", created_by) : r;
+    r = r == 0 && is_empty ? json_set_bool(step, "empty_layer", true) : r;
+    return r == 0 ? json_append_take(history, TAKE_PTR(step)) : r;
+}
+
+/* The base's steps are worth keeping where they tell of each of its layers: readers count them. */
+static bool is_history_whole(const OciImage *base)
+{
+    const Json *history = json_get(base->config_json, "history");
+    size_t n = 0;
+
+    for (size_t i = 0; i < json_length(history); i++) {
+        n += !json_get_bool(json_at(history, i), "empty_layer", false);
+    }
+    return n == base->n_layers;
+}
+
+static int add_history(Json *config, const OciImageSpec *image, const char *created)
+{
+    _cleanup_json_ Json *history = NULL;
+    size_t n_base = image->base ? image->base->n_layers : 0;
+    bool is_kept = n_base > 0 && is_history_whole(image->base);
+    int r = 0;
+
+    if (is_kept) {
+        r = json_copy(json_get(image->base->config_json, "history"), &history);
+    } else {
+        history = json_new_array();
+        r = history ? 0 : -ENOMEM;
+        for (size_t i = 0; r == 0 && i < n_base; i++) {
+            r = add_step(history, created, "base", false);
+        }
+    }
+    for (size_t i = 0; r == 0 && i < MAX(image->n_layers, (size_t)1); i++) {
+        r = add_step(history, created, CREATED_BY, image->n_layers == 0);
+    }
     return r == 0 ? json_set_take(config, "history", TAKE_PTR(history)) : r;
 }
 
-static int new_config(const OciImageSpec *spec, const char *diff_id, Json **ret)
+static int set_platform(Json *object, const OciPlatform *platform)
 {
-    _cleanup_json_ Json *config = json_new_object(), *settings = NULL;
+    int r = json_set_string(object, "architecture", platform->architecture);
+
+    r = r == 0 ? json_set_string(object, "os", platform->os) : r;
+    return r == 0 ? json_set_string(object, "variant", platform->variant) : r;
+}
+
+static int new_config(const OciImageSpec *image, int64_t created_at, Json *diff_ids_take,
+                      Json **ret)
+{
+    _cleanup_json_ Json *config = json_new_object(), *settings = NULL, *ids = diff_ids_take;
     char text[CLOCK_TEXT_SIZE];
-    const char *created = moment(spec->created, text);
+    const char *created = moment(created_at, text);
     int r = config ? json_set_string(config, "created", created) : -ENOMEM;
 
-    r = r == 0 ? json_set_string(config, "architecture", architecture()) : r;
-    r = r == 0 ? json_set_string(config, "os", "linux") : r;
-    if (r == 0 && spec->config) {
-        r = json_copy(spec->config, &settings);
+    r = r == 0 ? set_platform(config, &image->platform) : r;
+    if (r == 0 && image->config) {
+        r = json_copy(image->config, &settings);
         r = r == 0 ? json_set_take(config, "config", TAKE_PTR(settings)) : r;
     }
-    r = r == 0 ? add_rootfs(config, diff_id) : r;
-    r = r == 0 ? add_history(config, created) : r;
+    r = r == 0 ? add_rootfs(config, TAKE_PTR(ids)) : r;
+    r = r == 0 ? add_history(config, image, created) : r;
     if (r == 0) {
         *ret = TAKE_PTR(config);
     }
     return r;
 }
 
-static int new_manifest(Json *config_take, Json *layer_take, Json **ret)
+static int add_annotations(Json *object, const Json *annotations)
 {
-    _cleanup_json_ Json *manifest = json_new_object(), *layers = json_new_array();
-    _cleanup_json_ Json *config = config_take, *layer = layer_take;
-    int r = manifest && layers ? json_set_int(manifest, "schemaVersion", 2) : -ENOMEM;
+    _cleanup_json_ Json *copy = NULL;
+    int r;
+
+    if (json_member_count(annotations) == 0) {
+        return 0;
+    }
+    r = json_copy(annotations, &copy);
+    return r == 0 ? json_set_take(object, "annotations", TAKE_PTR(copy)) : r;
+}
+
+static int new_manifest(const OciImageSpec *image, Json *config_take, Json *layers_take, Json **ret)
+{
+    _cleanup_json_ Json *manifest = json_new_object();
+    _cleanup_json_ Json *config = config_take, *layers = layers_take;
+    int r = manifest ? json_set_int(manifest, "schemaVersion", 2) : -ENOMEM;
 
     r = r == 0 ? json_set_string(manifest, "mediaType", OCI_TYPE_MANIFEST) : r;
     r = r == 0 ? json_set_take(manifest, "config", TAKE_PTR(config)) : r;
-    r = r == 0 ? json_append_take(layers, TAKE_PTR(layer)) : r;
     r = r == 0 ? json_set_take(manifest, "layers", TAKE_PTR(layers)) : r;
+    r = r == 0 ? add_annotations(manifest, image->annotations) : r;
     if (r == 0) {
         *ret = TAKE_PTR(manifest);
     }
     return r;
 }
 
-static int add_platform(Json *descriptor)
+/* index.json, or an index that is a blob. */
+static int new_index(Json *manifests_take, Json **ret)
 {
-    _cleanup_json_ Json *platform = json_new_object();
-    int r = platform ? json_set_string(platform, "architecture", architecture()) : -ENOMEM;
-
-    r = r == 0 ? json_set_string(platform, "os", "linux") : r;
-    return r == 0 ? json_set_take(descriptor, "platform", TAKE_PTR(platform)) : r;
-}
-
-static int write_index(const Layout *layout, Json *manifest_take, Error *err)
-{
-    _cleanup_json_ Json *manifest = manifest_take, *index = json_new_object();
-    _cleanup_json_ Json *manifests = json_new_array(), *annotations = NULL;
-    _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
-    int r = index && manifests ? json_set_int(index, "schemaVersion", 2) : -ENOMEM;
+    _cleanup_json_ Json *index = json_new_object(), *manifests = manifests_take;
+    int r = index ? json_set_int(index, "schemaVersion", 2) : -ENOMEM;
 
     r = r == 0 ? json_set_string(index, "mediaType", OCI_TYPE_INDEX) : r;
-    r = r == 0 ? add_platform(manifest) : r;
-    if (r == 0 && layout->spec->annotations) {
-        r = json_copy(layout->spec->annotations, &annotations);
-        r = r == 0 ? json_set_take(manifest, "annotations", TAKE_PTR(annotations)) : r;
-    }
-    r = r == 0 ? json_append_take(manifests, TAKE_PTR(manifest)) : r;
     r = r == 0 ? json_set_take(index, "manifests", TAKE_PTR(manifests)) : r;
-    r = r == 0 ? json_format(index, &text) : r;
-    if (r < 0) {
-        return error_set_errno(err, r, "cannot write '" OCI_INDEX_FILE "'");
+    if (r == 0) {
+        *ret = TAKE_PTR(index);
     }
-    return file_replace(layout->fd, OCI_INDEX_FILE, text.data, text.len, 0644, err);
+    return r;
+}
+
+/* ---- images -----------------------------------------------------------------------------------
+ */
+
+/* What the caller is told of the first image's layers. */
+static int tell_layers(OciLayout *layout, const Json *descriptors)
+{
+    _cleanup_json_ Json *list = json_new_array();
+    int r = list ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r == 0 && i < json_length(descriptors); i++) {
+        const Json *descriptor = json_at(descriptors, i);
+        _cleanup_json_ Json *told = json_new_object();
+
+        r = told ? json_set_string(told, "digest", json_get_string(descriptor, "digest")) : -ENOMEM;
+        r = r == 0 ? json_set_int(told, "size", json_get_int(descriptor, "size", 0)) : r;
+        r = r == 0 ? json_append_take(list, TAKE_PTR(told)) : r;
+    }
+    if (r == 0) {
+        layout->n_layers = json_length(list);
+        layout->layers = TAKE_PTR(list);
+    }
+    return r;
+}
+
+static int write_image(Writing *writing, const OciImageSpec *image, Json **ret_descriptor,
+                       Error *err)
+{
+    _cleanup_(layers_done) Layers layers = {0};
+    _cleanup_json_ Json *config = NULL, *config_blob = NULL, *manifest = NULL, *platform = NULL;
+    int r = write_layers(writing, image, &layers, err);
+
+    if (r < 0) {
+        return r;
+    }
+    r = writing->layout.layers ? 0 : tell_layers(&writing->layout, layers.descriptors);
+    r = r == 0 ? new_config(image, writing->spec->created, TAKE_PTR(layers.diff_ids), &config) : r;
+    if (r < 0) {
+        return error_set_errno(err, r, "the image's configuration");
+    }
+    r = write_json_blob(writing, OCI_TYPE_CONFIG, config, &config_blob, err);
+    if (r < 0) {
+        return r;
+    }
+    r = new_manifest(image, TAKE_PTR(config_blob), TAKE_PTR(layers.descriptors), &manifest);
+    if (r < 0) {
+        return error_set_errno(err, r, "the image's manifest");
+    }
+    r = write_json_blob(writing, OCI_TYPE_MANIFEST, manifest, ret_descriptor, err);
+    if (r < 0) {
+        return r;
+    }
+    platform = json_new_object();
+    r = platform ? set_platform(platform, &image->platform) : -ENOMEM;
+    r = r == 0 ? json_set_take(*ret_descriptor, "platform", TAKE_PTR(platform)) : r;
+    return r < 0 ? error_set(err, r, "out of memory") : 0;
+}
+
+/* One descriptor: of the one image, or of an index of all. */
+static int write_images(Writing *writing, Json **ret_descriptor, Error *err)
+{
+    _cleanup_json_ Json *manifests = json_new_array(), *index = NULL;
+
+    for (size_t i = 0; i < writing->spec->n_images; i++) {
+        _cleanup_json_ Json *descriptor = NULL;
+        int r = write_image(writing, &writing->spec->images[i], &descriptor, err);
+
+        if (r < 0) {
+            return r;
+        }
+        if (writing->spec->n_images == 1) {
+            *ret_descriptor = TAKE_PTR(descriptor);
+            return 0;
+        }
+        if (!manifests || json_append_take(manifests, TAKE_PTR(descriptor)) < 0) {
+            return error_set(err, -ENOMEM, "out of memory");
+        }
+    }
+    if (new_index(TAKE_PTR(manifests), &index) < 0) {
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    return write_json_blob(writing, OCI_TYPE_INDEX, index, ret_descriptor, err);
 }
 
 /* ---- the layout -------------------------------------------------------------------------------
  */
 
-static int write_image(const Layout *layout, Json **ret_manifest, Error *err)
+static int write_index_file(const Writing *writing, Json *descriptor_take, Error *err)
 {
-    _cleanup_json_ Json *layer = NULL, *config = NULL, *config_blob = NULL, *manifest = NULL;
-    char diff_id[OCI_DIGEST_SIZE];
-    int r = write_layer(layout, &layer, diff_id, err);
+    _cleanup_json_ Json *descriptor = descriptor_take, *manifests = json_new_array(), *index = NULL;
+    _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
+    int r = manifests ? add_annotations(descriptor, writing->spec->annotations) : -ENOMEM;
 
+    r = r == 0 ? json_append_take(manifests, TAKE_PTR(descriptor)) : r;
+    r = r == 0 ? new_index(TAKE_PTR(manifests), &index) : r;
+    r = r == 0 ? json_format(index, &text) : r;
     if (r < 0) {
-        return r;
+        return error_set_errno(err, r, "cannot write '" OCI_INDEX_FILE "'");
     }
-    r = new_config(layout->spec, diff_id, &config);
-    if (r < 0) {
-        return error_set_errno(err, r, "the image's configuration");
-    }
-    r = write_json_blob(layout, OCI_TYPE_CONFIG, config, &config_blob, err);
-    if (r < 0) {
-        return r;
-    }
-    r = new_manifest(TAKE_PTR(config_blob), TAKE_PTR(layer), &manifest);
-    if (r < 0) {
-        return error_set_errno(err, r, "the image's manifest");
-    }
-    return write_json_blob(layout, OCI_TYPE_MANIFEST, manifest, ret_manifest, err);
+    return write_file(writing->fd, OCI_INDEX_FILE, &text, err);
 }
 
-static int make_layout(int parent_fd, const char *name, int *ret_fd, Error *err)
+static int make_layout(Writing *writing, int parent_fd, const char *name, Error *err)
 {
-    static const char version[] = "{\"imageLayoutVersion\":\"" OCI_LAYOUT_VERSION "\"}";
-    _cleanup_fd_ int fd = -1;
-    int r;
+    static char version[] = "{\"imageLayoutVersion\":\"" OCI_LAYOUT_VERSION "\"}";
 
     if (mkdirat(parent_fd, name, 0755) < 0) {
         return error_set_errno(err, -errno, "cannot make '%s'", name);
     }
-    fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || mkdirat(fd, "blobs", 0755) < 0 || mkdirat(fd, OCI_BLOBS, 0755) < 0) {
+    writing->fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (writing->fd < 0 || mkdirat(writing->fd, "blobs", 0755) < 0 ||
+        mkdirat(writing->fd, OCI_BLOBS, 0755) < 0) {
         return error_set_errno(err, -errno, "cannot make '%s/" OCI_BLOBS "'", name);
     }
-    r = file_replace(fd, OCI_LAYOUT_FILE, version, sizeof(version) - 1, 0644, err);
-    if (r == 0) {
-        *ret_fd = TAKE_FD(fd);
+    writing->blobs_fd = openat(writing->fd, OCI_BLOBS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (writing->blobs_fd < 0) {
+        return error_set_errno(err, -errno, "cannot open '%s/" OCI_BLOBS "'", name);
     }
-    return r;
+    return write_file(writing->fd, OCI_LAYOUT_FILE,
+                      &(Buffer){.data = version, .len = sizeof(version) - 1}, err);
 }
 
-int oci_image_write(const OciImageSpec *spec, int parent_fd, const char *name,
-                    char ret_digest[static OCI_DIGEST_SIZE], Error *err)
+/* Each blob once, in however many images it is. */
+static int sum_blobs(Writing *writing, Error *err)
 {
-    _cleanup_json_ Json *manifest = NULL;
-    _cleanup_fd_ int fd = -1;
-    char digest[OCI_DIGEST_SIZE];
-    int r = make_layout(parent_fd, name, &fd, err);
+    int fd = fcntl(writing->blobs_fd, F_DUPFD_CLOEXEC, 0);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
-    if (r == 0) {
-        r = write_image(&(Layout){.spec = spec, .fd = fd}, &manifest, err);
+    if (!dir) {
+        (void)fd_close(fd);
+        return error_set_errno(err, -errno, "cannot read '" OCI_BLOBS "'");
     }
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        struct stat st;
+
+        if (entry->d_name[0] != '.' &&
+            fstatat(writing->blobs_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+            writing->layout.size_bytes += st.st_size;
+        }
+    }
+    (void)closedir(dir);
+    return 0;
+}
+
+int oci_layout_write(const OciLayoutSpec *spec, int parent_fd, const char *name, OciLayout *ret,
+                     Error *err)
+{
+    _cleanup_(writing_done) Writing writing = {.spec = spec, .fd = -1, .blobs_fd = -1};
+    _cleanup_json_ Json *descriptor = NULL;
+    int r = make_layout(&writing, parent_fd, name, err);
+
+    r = r == 0 ? write_images(&writing, &descriptor, err) : r;
     if (r < 0) {
         return r;
     }
-    (void)snprintf(digest, sizeof(digest), "%s", json_get_string(manifest, "digest"));
-    r = write_index(&(Layout){.spec = spec, .fd = fd}, TAKE_PTR(manifest), err);
-    if (r == 0) {
-        memcpy(ret_digest, digest, OCI_DIGEST_SIZE);
+    (void)snprintf(writing.layout.digest, OCI_DIGEST_SIZE, "%s",
+                   json_get_string(descriptor, "digest"));
+    r = write_index_file(&writing, TAKE_PTR(descriptor), err);
+    r = r == 0 ? sum_blobs(&writing, err) : r;
+    if (r < 0) {
+        return r;
     }
-    return r;
+    *ret = writing.layout;
+    writing.layout = (OciLayout){0};
+    return 0;
 }

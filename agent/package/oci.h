@@ -16,5 +16,17 @@
 #define OCI_TYPE_LAYER_GZIP "application/vnd.oci.image.layer.v1.tar+gzip"
 #define OCI_TYPE_LAYER_ZSTD "application/vnd.oci.image.layer.v1.tar+zstd"
 
+/* Docker's names for the same things, in what registries and other tools give us. */
+#define DOCKER_TYPE_INDEX "application/vnd.docker.distribution.manifest.list.v2+json"
+#define DOCKER_TYPE_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+#define DOCKER_TYPE_LAYER_TAR "application/vnd.docker.image.rootfs.diff.tar"
+#define DOCKER_TYPE_LAYER_GZIP "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+/* What an image is for, as Go and therefore OCI name it: "linux", "arm", "v7". */
+typedef struct OciPlatform {
+    const char *os, *architecture;
+    const char *variant; /* NULL: any */
+} OciPlatform;
+
 /* "sha256:" and 64 hexadecimal digits, with the NUL. */
 #define OCI_DIGEST_SIZE 72

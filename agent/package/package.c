@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/package/package.h"
 
-#include "agent/package/image-files.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/file.h"
@@ -15,207 +14,107 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CONVENTION_FROM "dist"
-#define CONVENTION_TO "/app"
 #define CONVENTION_TEMPLATE "deploy/service.json"
 
 #define TEMPLATE_BYTES_MAX ((size_t)1 << 20)
-
-#define LABEL "org.opencontainers.image."
 
 static int out_of_memory(Error *err)
 {
     return error_set(err, -ENOMEM, "out of memory");
 }
 
-/* ---- files ------------------------------------------------------------------------------------
+/* ---- the image --------------------------------------------------------------------------------
  */
 
-/* [{"from": "dist", "to": "/app"}] */
-static int new_convention(Json **ret)
-{
-    _cleanup_json_ Json *files = json_new_array(), *file = json_new_object();
-    int r = files && file ? json_set_string(file, "from", CONVENTION_FROM) : -ENOMEM;
+/* What was made before, where this host keeps it. Without it everything is made again, which is
+ * slower, and no reason to fail. */
+typedef struct Memory {
+    BlobCache cache;
+    FileDigests *digests;
+    LayerMemory memory;
+} Memory;
 
-    r = r == 0 ? json_set_string(file, "to", CONVENTION_TO) : r;
-    r = r == 0 ? json_append_take(files, TAKE_PTR(file)) : r;
-    if (r == 0) {
-        *ret = TAKE_PTR(files);
-    }
-    return r;
+static void memory_done(Memory *memory)
+{
+    memory->digests = file_digests_free(memory->digests);
+    blob_cache_done(&memory->cache);
 }
 
-static int find_files(const PackageRequest *request, ImageFiles *ret, Error *err)
+/* NULL where there is none. */
+static const LayerMemory *memory_open(const PackageRequest *request, Memory *memory)
 {
-    const Json *declared = json_pointer(request->recipe, "/package/files");
-    _cleanup_json_ Json *convention = NULL;
-
-    if (declared) {
-        return image_files_find(request->workspace_fd, declared, ret, err);
-    }
-    if (!file_exists(request->workspace_fd, CONVENTION_FROM)) {
-        return error_set(err, -ENOENT,
-                         "nothing to package: there is no " CONVENTION_FROM
-                         "/ (is it made by the build?), and slipway.json has no `package.files`");
-    }
-    if (new_convention(&convention) < 0) {
-        return out_of_memory(err);
-    }
-    return image_files_find(request->workspace_fd, convention, ret, err);
-}
-
-/* ---- configuration ----------------------------------------------------------------------------
- */
-
-static int copy_member(const Json *from, const char *name, Json *to, const char *to_name)
-{
-    _cleanup_json_ Json *copy = NULL;
+    _cleanup_error_ Error problem = {0};
     int r;
 
-    if (!json_get(from, name)) {
-        return 0;
+    if (!request->cache_directory || request->digests_fd < 0) {
+        return NULL;
     }
-    r = json_copy(json_get(from, name), &copy);
-    return r == 0 ? json_set_take(to, to_name, TAKE_PTR(copy)) : r;
-}
-
-/* The program that the image is for: the one of the service's name, unless another is named. */
-static int add_entrypoint(const PackageRequest *request, const Json *package,
-                          const ImageFiles *files, Json *config)
-{
-    _cleanup_json_ Json *entrypoint = NULL;
-    _cleanup_free_ char *path = NULL;
-    int r;
-
-    if (json_get(package, "entrypoint")) {
-        return copy_member(package, "entrypoint", config, "Entrypoint");
-    }
-    if (asprintf(&path, CONVENTION_TO "/%s", request->name) < 0) {
-        path = NULL;
-        return -ENOMEM;
-    }
-    if (!image_files_has_executable(files, path)) {
-        log_info("the image has no entrypoint: none is named, and there is no executable %s", path);
-        return 0;
-    }
-    entrypoint = json_new_array();
-    r = entrypoint ? json_append_string(entrypoint, path) : -ENOMEM;
-    return r == 0 ? json_set_take(config, "Entrypoint", TAKE_PTR(entrypoint)) : r;
-}
-
-/* {"NAME": "value"} → ["NAME=value"] */
-static int add_env(const Json *env, Json *config)
-{
-    _cleanup_json_ Json *list = json_new_array();
-    int r = list ? 0 : -ENOMEM;
-
-    for (JsonMember m = {0}; r == 0 && json_next_member(env, &m);) {
-        _cleanup_free_ char *entry = NULL;
-
-        if (asprintf(&entry, "%s=%s", m.name, json_as_string(m.value)) < 0) {
-            entry = NULL;
-            return -ENOMEM;
-        }
-        r = json_append_string(list, entry);
-    }
-    if (r < 0 || json_length(list) == 0) {
-        return r;
-    }
-    return json_set_take(config, "Env", TAKE_PTR(list));
-}
-
-/* [8080] → {"8080/tcp": {}} */
-static int add_ports(const Json *ports, Json *config)
-{
-    _cleanup_json_ Json *exposed = json_new_object();
-    int r = exposed ? 0 : -ENOMEM;
-
-    for (size_t i = 0; r == 0 && i < json_length(ports); i++) {
-        char name[32];
-
-        (void)snprintf(name, sizeof(name), "%lld/tcp",
-                       (long long)json_as_int(json_at(ports, i), 0));
-        r = json_set_take(exposed, name, json_new_object());
-    }
-    if (r < 0 || json_member_count(exposed) == 0) {
-        return r;
-    }
-    return json_set_take(config, "ExposedPorts", TAKE_PTR(exposed));
-}
-
-/* Only what is the commit's own. Version, branch and repository depend on where it was found; they
- * are annotations of the index. */
-static int add_labels(const PackageRequest *request, const Json *own, Json *config)
-{
-    _cleanup_json_ Json *labels = json_new_object();
-    char created[CLOCK_TEXT_SIZE];
-    int r = labels ? json_set_string(labels, LABEL "title", request->name) : -ENOMEM;
-
-    r = r == 0 ? json_set_string(labels, LABEL "revision", request->commit) : r;
-    r = r == 0 ? json_set_string(labels, LABEL "created",
-                                 clock_format(request->committed_at * 1000000, created))
+    r = blob_cache_open(request->cache_directory, &memory->cache, &problem);
+    r = r == 0 ? file_digests_open(request->digests_fd, PACKAGE_DIGESTS_FILE, &memory->digests,
+                                   &problem)
                : r;
-    for (JsonMember m = {0}; r == 0 && json_next_member(own, &m);) {
-        r = json_set_string(labels, m.name, json_as_string(m.value));
+    if (r < 0) {
+        log_warning("%s: going on without the cache", error_text(&problem));
+        return NULL;
     }
-    return r == 0 ? json_set_take(config, "Labels", TAKE_PTR(labels)) : r;
+    memory->memory = (LayerMemory){.cache = &memory->cache, .digests = memory->digests};
+    return &memory->memory;
 }
 
-static int new_config(const PackageRequest *request, const ImageFiles *files, Json **ret)
+static void memory_save(const Memory *memory, bool is_grown)
 {
-    const Json *package = json_get(request->recipe, "package");
-    _cleanup_json_ Json *config = json_new_object();
-    int r = config ? add_entrypoint(request, package, files, config) : -ENOMEM;
+    _cleanup_error_ Error problem = {0};
+    int r = file_digests_save(memory->digests, &problem);
 
-    r = r == 0 ? copy_member(package, "arguments", config, "Cmd") : r;
-    r = r == 0 ? add_env(json_get(package, "env"), config) : r;
-    r = r == 0 ? copy_member(package, "user", config, "User") : r;
-    r = r == 0 ? add_ports(json_get(package, "ports"), config) : r;
-    if (r == 0 && !json_get(package, "files") && !json_get(package, "workingDirectory")) {
-        r = json_set_string(config, "WorkingDir", CONVENTION_TO);
+    if (r == 0 && is_grown) {
+        r = blob_cache_clean(&memory->cache, clock_wall_us(), BLOB_CACHE_BYTES_MAX, &problem);
     }
-    r = r == 0 ? copy_member(package, "workingDirectory", config, "WorkingDir") : r;
-    r = r == 0 ? add_labels(request, json_get(package, "labels"), config) : r;
-    if (r == 0) {
-        *ret = TAKE_PTR(config);
+    if (r < 0) {
+        log_warning("%s, going on", error_text(&problem));
     }
-    return r;
 }
 
-static int new_annotations(const PackageRequest *request, Json **ret)
+/* Where the base's layout is: "scratch" is none, "./PATH" is in the workspace. */
+static int find_base(const PackageRequest *request, ImageRequest *image, Error *err)
 {
-    _cleanup_json_ Json *annotations = json_new_object();
-    int r =
-        annotations ? json_set_string(annotations, LABEL "ref.name", request->version) : -ENOMEM;
+    const char *base = json_as_string(json_pointer(request->recipe, "/package/base"));
 
-    r = r == 0 ? json_set_string(annotations, LABEL "version", request->version) : r;
-    r = r == 0 ? json_set_string(annotations, LABEL "source", request->repository) : r;
-    if (r == 0) {
-        *ret = TAKE_PTR(annotations);
+    if (!base || strcmp(base, "scratch") == 0) {
+        return 0;
     }
-    return r;
+    if (!text_has_prefix(base, "./")) {
+        return error_set(err, -EINVAL,
+                         "/package/base: '%s' is neither scratch nor ./PATH of an image layout",
+                         base);
+    }
+    image->base_fd = request->workspace_fd;
+    image->base_layout = base;
+    image->base_name = base;
+    return 0;
 }
 
-static int write_image(const PackageRequest *request, int package_fd,
-                       char ret_digest[static OCI_DIGEST_SIZE], Error *err)
+static int write_image(const PackageRequest *request, int package_fd, Image *ret, Error *err)
 {
-    _cleanup_image_files_ ImageFiles files = {0};
-    _cleanup_json_ Json *config = NULL, *annotations = NULL;
-    int r = find_files(request, &files, err);
+    _cleanup_(memory_done) Memory memory = {.cache = BLOB_CACHE_INIT};
+    ImageRequest image = {.workspace_fd = request->workspace_fd,
+                          .package = json_get(request->recipe, "package"),
+                          .name = request->name,
+                          .version = request->version,
+                          .commit = request->commit,
+                          .repository = request->repository,
+                          .committed_at = request->committed_at,
+                          .base_fd = -1};
+    int r = find_base(request, &image, err);
 
     if (r < 0) {
         return r;
     }
-    if (new_config(request, &files, &config) < 0 || new_annotations(request, &annotations) < 0) {
-        return out_of_memory(err);
+    image.memory = memory_open(request, &memory);
+    r = image_build(&image, package_fd, RELEASE_IMAGE, ret, err);
+    if (r == 0 && image.memory) {
+        memory_save(&memory, ret->layout.n_known_layers < ret->layout.n_layers);
     }
-    return oci_image_write(&(OciImageSpec){.root_fd = request->workspace_fd,
-                                           .entries = files.entries,
-                                           .n_entries = files.count,
-                                           .created = request->committed_at,
-                                           .config = config,
-                                           .annotations = annotations},
-                           package_fd, RELEASE_IMAGE, ret_digest, err);
+    return r;
 }
 
 /* ---- template ---------------------------------------------------------------------------------
@@ -309,19 +208,24 @@ static int describe(const PackageRequest *request, const char *digest, Release *
     return r < 0 ? out_of_memory(err) : 0;
 }
 
-int package_build(const PackageRequest *request, int package_fd, Release *ret, Error *err)
+void package_done(Package *package)
 {
-    _cleanup_release_ Release release = {0};
-    char digest[OCI_DIGEST_SIZE];
-    int r = write_image(request, package_fd, digest, err);
+    release_done(&package->release);
+    image_done(&package->image);
+}
 
-    r = r == 0 ? describe(request, digest, &release, err) : r;
-    r = r == 0 ? add_template(request, package_fd, &release.template, err) : r;
-    r = r == 0 ? release_write(package_fd, &release, err) : r;
+int package_build(const PackageRequest *request, int package_fd, Package *ret, Error *err)
+{
+    _cleanup_package_ Package package = {0};
+    int r = write_image(request, package_fd, &package.image, err);
+
+    r = r == 0 ? describe(request, package.image.layout.digest, &package.release, err) : r;
+    r = r == 0 ? add_template(request, package_fd, &package.release.template, err) : r;
+    r = r == 0 ? release_write(package_fd, &package.release, err) : r;
     if (r < 0) {
         return r;
     }
-    *ret = release;
-    release = (Release){0};
+    *ret = package;
+    package = (Package){0};
     return 0;
 }

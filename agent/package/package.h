@@ -3,8 +3,12 @@
  * (agent/runners/README.md, "The package"). */
 #pragma once
 
+#include "agent/package/image.h"
 #include "agent/package/release.h"
 #include "protocol/json.h"
+
+/* What is remembered of the workspace's files from one package to the next. */
+#define PACKAGE_DIGESTS_FILE "file-digests"
 
 typedef struct PackageRequest {
     int workspace_fd;
@@ -15,11 +19,21 @@ typedef struct PackageRequest {
     const char *repository;
     const char *ref;
     const char *subject;
-    int64_t committed_at; /* seconds */
+    int64_t committed_at;        /* seconds */
+    const char *cache_directory; /* NULL: layers are not remembered */
+    int digests_fd;              /* the directory of the file above; -1: the same */
 } PackageRequest;
+
+typedef struct Package {
+    Release release;
+    Image image;
+} Package;
+
+void package_done(Package *package);
+#define _cleanup_package_ _cleanup_(package_done)
 
 /* Writes release.json, oci/ and the template into the empty directory `package_fd`. Of the request
  * only the workspace's files, recipe, name, commit and time are part of the image, so its digest
  * does not depend on where and under which branch or tag the commit was found. */
-int package_build(const PackageRequest *request, int package_fd, Release *ret,
+int package_build(const PackageRequest *request, int package_fd, Package *ret,
                   Error *err) _must_check_;

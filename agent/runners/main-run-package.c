@@ -54,14 +54,35 @@ static int pack(Action *action, int staging_fd, int64_t *ret_size_bytes, Error *
                   : r;
 }
 
-static int report_release(Action *action, const Release *release, int64_t size_bytes, Error *err)
+static int report_base(Report *report, const Image *image)
 {
+    _cleanup_json_ Json *base = json_new_object();
+    int r = base ? json_set_string(base, "name", image->base_name) : -ENOMEM;
+
+    r = r == 0 ? json_set_string(base, "digest", image->base_digest) : r;
+    return r == 0 ? report_output_take(report, "base", TAKE_PTR(base)) : r;
+}
+
+/* What the image is made of. */
+static int report_image(Report *report, const Image *image)
+{
+    const OciLayout *layout = &image->layout;
+    int r = report_output_take(report, "imageSize", json_new_int(layout->size_bytes));
+
+    r = r == 0 ? report_output_take(report, "layers", json_ref(layout->layers)) : r;
+    return r == 0 && image->base_name ? report_base(report, image) : r;
+}
+
+static int report_package(Action *action, const Package *package, int64_t size_bytes, Error *err)
+{
+    const Release *release = &package->release;
     Report *report = &action->report;
     int r = report_output(report, "digest", release->digest);
 
     r = r == 0 ? report_output(report, "version", release->version) : r;
     r = r == 0 ? report_output(report, "name", release->name) : r;
     r = r == 0 ? report_output_take(report, "size", json_new_int(size_bytes)) : r;
+    r = r == 0 ? report_image(report, &package->image) : r;
     return r < 0 ? error_set_errno(err, r, "cannot report") : 0;
 }
 
@@ -94,6 +115,8 @@ static int build_others(Action *action, const PackageRequest *request, int call_
 static int build(Action *action, int call_fd, int staging_fd, Error *err)
 {
     const Source *source = &action->source;
+    _cleanup_fd_ int run_fd =
+        openat(action->workspace_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const PackageRequest request = {.workspace_fd = action->workspace_fd,
                                     .recipe = action->recipe.root,
                                     .name = action->name,
@@ -102,23 +125,25 @@ static int build(Action *action, int call_fd, int staging_fd, Error *err)
                                     .repository = source->repository,
                                     .ref = source->ref,
                                     .subject = source->subject,
-                                    .committed_at = source->committed_at};
-    _cleanup_release_ Release release = {0};
+                                    .committed_at = source->committed_at,
+                                    .cache_directory = action->spec.cache_directory,
+                                    .digests_fd = run_fd};
+    _cleanup_package_ Package package = {0};
     int64_t size_bytes, began_us = clock_wall_us();
-    int r = package_build(&request, staging_fd, &release, err);
+    int r = package_build(&request, staging_fd, &package, err);
 
     r = r == 0 ? pack(action, staging_fd, &size_bytes, err) : r;
     r = r == 0 ? build_others(action, &request, call_fd, err) : r;
     if (r < 0) {
         return r;
     }
-    log_info("%s %s is %s", release.name, release.version, release.digest);
-    r = note_package(action, &release, err);
+    log_info("%s %s is %s", package.release.name, package.release.version, package.release.digest);
+    r = note_package(action, &package.release, err);
     if (r < 0) {
         return r;
     }
-    r = statements_provenance(action, &release, began_us, err);
-    return r < 0 ? r : report_release(action, &release, size_bytes, err);
+    r = statements_provenance(action, &package.release, began_us, err);
+    return r < 0 ? r : report_package(action, &package, size_bytes, err);
 }
 
 static int run(Action *action, Error *err)

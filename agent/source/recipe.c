@@ -143,10 +143,49 @@ static void check_artifacts(Checking *c, const char *step, const Json *artifacts
     }
 }
 
+static bool is_among(const Json *texts, size_t n, const char *text)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *other = json_as_string(json_at(texts, i));
+
+        if (other && strcmp(other, text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_platforms(Checking *c, const Json *platforms, const Json *files)
+{
+    char pointer[80];
+
+    for (size_t i = 0; i < json_length(platforms); i++) {
+        const char *platform = json_as_string(json_at(platforms, i));
+
+        if (platform && is_among(platforms, i, platform)) {
+            (void)snprintf(pointer, sizeof(pointer), "/package/platforms/%zu", i);
+            mistake(c, pointer, platform, "is there twice");
+        }
+    }
+    for (size_t i = 0; i < json_length(files); i++) {
+        const char *platform = json_get_string(json_at(files, i), "platform");
+
+        if (platform && !is_among(platforms, json_length(platforms), platform)) {
+            (void)snprintf(pointer, sizeof(pointer), "/package/files/%zu/platform", i);
+            mistake(c, pointer, platform, "is none of /package/platforms");
+        }
+    }
+}
+
 static void check_package(Checking *c, const Json *package)
 {
     const Json *files = json_get(package, "files");
+    const char *base = json_get_string(package, "base");
 
+    if (base && text_has_prefix(base, "./")) {
+        check_paths(c, "/package/base", json_get(package, "base"));
+    }
+    check_platforms(c, json_get(package, "platforms"), files);
     for (size_t i = 0; i < json_length(files); i++) {
         char pointer[80];
 

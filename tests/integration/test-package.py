@@ -61,7 +61,12 @@ class Package(runner.RunnerCase):
             "committedAt": "2023-11-14T22:13:20.000000Z"})
         self.assertEqual(outcome.outputs, {
             "commit": commit, "digest": release["digest"], "version": commit[:7], "name": "greeter",
-            "size": outcome.artifacts["package"]["size"]})
+            "size": outcome.artifacts["package"]["size"], "layers": outcome.outputs["layers"],
+            "imageSize": sum(os.path.getsize(os.path.join(package, "oci/blobs/sha256", name))
+                             for name in os.listdir(os.path.join(package, "oci/blobs/sha256")))})
+        (layer,) = outcome.outputs["layers"]
+        self.assertEqual(os.path.getsize(os.path.join(package, "oci/blobs", layer["digest"].replace(":", "/"))),
+                         layer["size"])
         self.assertEqual(os.listdir(outcome.directory), ["artifacts"])  # nothing else stays
 
     def test_configuration(self):

@@ -16,7 +16,7 @@
 #define ZSTD_JOB_BYTES (4 << 20)
 #define ZSTD_WORKERS_MAX 16
 
-struct Compressor {
+struct Compress {
     CompressKind kind;
     CompressSink sink;
     void *userdata;
@@ -54,7 +54,7 @@ const char *compress_kind_version(CompressKind kind)
     return kind == COMPRESS_GZIP ? gzip_version() : kinds[kind].version;
 }
 
-Compressor *compressor_free(Compressor *c)
+Compress *compress_free(Compress *c)
 {
     if (c) {
         (void)gzip_free(c->gzip);
@@ -76,7 +76,7 @@ static int count_workers(void)
                                                         : 1;
 }
 
-static int open_zstd(Compressor *c)
+static int open_zstd(Compress *c)
 {
     const struct {
         ZSTD_cParameter name;
@@ -103,7 +103,7 @@ static int open_zstd(Compressor *c)
     return 0;
 }
 
-static int run_zstd(Compressor *c, const void *data, size_t n, ZSTD_EndDirective directive)
+static int run_zstd(Compress *c, const void *data, size_t n, ZSTD_EndDirective directive)
 {
     ZSTD_inBuffer in = {data, n, 0};
     bool is_over;
@@ -124,9 +124,9 @@ static int run_zstd(Compressor *c, const void *data, size_t n, ZSTD_EndDirective
 /* ---- all kinds --------------------------------------------------------------------------------
  */
 
-int compressor_new(CompressKind kind, CompressSink sink, void *userdata, Compressor **ret)
+int compress_new(CompressKind kind, CompressSink sink, void *userdata, Compress **ret)
 {
-    _cleanup_(compressor_freep) Compressor *c = calloc(1, sizeof(*c));
+    _cleanup_(compress_freep) Compress *c = calloc(1, sizeof(*c));
     int r = 0;
 
     if (!c) {
@@ -146,7 +146,7 @@ int compressor_new(CompressKind kind, CompressSink sink, void *userdata, Compres
     return r;
 }
 
-int compressor_write(Compressor *c, const void *data, size_t n)
+int compress_write(Compress *c, const void *data, size_t n)
 {
     switch (c->kind) {
     case COMPRESS_GZIP:
@@ -158,7 +158,7 @@ int compressor_write(Compressor *c, const void *data, size_t n)
     }
 }
 
-int compressor_finish(Compressor *c)
+int compress_finish(Compress *c)
 {
     switch (c->kind) {
     case COMPRESS_GZIP:

@@ -19,7 +19,7 @@ typedef enum CompressKind {
  * -errno ends it. */
 typedef int (*CompressSink)(const void *data, size_t n, void *userdata);
 
-typedef struct Compressor Compressor;
+typedef struct Compress Compress;
 
 /* "gzip"; _COMPRESS_KIND_INVALID for a name that is none. */
 const char *compress_kind_name(CompressKind kind);
@@ -28,11 +28,10 @@ CompressKind compress_kind_of(const char *name);
 /* What the output depends on besides the input: library, version, level. Borrowed. */
 const char *compress_kind_version(CompressKind kind);
 
-int compressor_new(CompressKind kind, CompressSink sink, void *userdata,
-                   Compressor **ret) _must_check_;
-Compressor *compressor_free(Compressor *c);
-DEFINE_CLEANUP(Compressor, compressor_free)
+int compress_new(CompressKind kind, CompressSink sink, void *userdata, Compress **ret) _must_check_;
+Compress *compress_free(Compress *c);
+DEFINE_CLEANUP(Compress, compress_free)
 
-int compressor_write(Compressor *c, const void *data, size_t n) _must_check_;
+int compress_write(Compress *c, const void *data, size_t n) _must_check_;
 /* The sink has had everything when it returns. Nothing can be written after. */
-int compressor_finish(Compressor *c) _must_check_;
+int compress_finish(Compress *c) _must_check_;

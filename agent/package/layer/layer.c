@@ -28,14 +28,14 @@
 /* tar → compressor → digest and file. */
 typedef struct Blob {
     int blobs_fd, fd;
-    Compressor *compressor;
+    Compress *compressor;
     Digest *digest;
     int64_t size_bytes;
 } Blob;
 
 static void blob_done(Blob *blob)
 {
-    blob->compressor = compressor_free(blob->compressor); /* first: it may be at work */
+    blob->compressor = compress_free(blob->compressor); /* first: it may be at work */
     blob->digest = digest_free(blob->digest);
     if (blob->fd >= 0) {
         (void)unlinkat(blob->blobs_fd, ASIDE, 0);
@@ -54,7 +54,7 @@ static int on_compressed(const void *data, size_t n, void *userdata)
 
 static int on_tar(const void *data, size_t n, void *userdata)
 {
-    return compressor_write(((Blob *)userdata)->compressor, data, n);
+    return compress_write(((Blob *)userdata)->compressor, data, n);
 }
 
 static int blob_open(int blobs_fd, CompressKind compression, Blob *blob, Error *err)
@@ -69,7 +69,7 @@ static int blob_open(int blobs_fd, CompressKind compression, Blob *blob, Error *
     if (blob->fd < 0) {
         return error_set_errno(err, -errno, "cannot make '" ASIDE "'");
     }
-    r = compressor_new(compression, on_compressed, blob, &blob->compressor);
+    r = compress_new(compression, on_compressed, blob, &blob->compressor);
     return r < 0
                ? error_set_errno(err, r, "cannot compress with %s", compress_kind_name(compression))
                : 0;
@@ -78,7 +78,7 @@ static int blob_open(int blobs_fd, CompressKind compression, Blob *blob, Error *
 /* Under its own name. */
 static int blob_finish(Blob *blob, Layer *layer, Error *err)
 {
-    int r = compressor_finish(blob->compressor);
+    int r = compress_finish(blob->compressor);
 
     r = r == 0 ? digest_finish(blob->digest, layer->sha256) : r;
     if (r == 0 && renameat(blob->blobs_fd, ASIDE, blob->blobs_fd, layer->sha256) < 0) {

@@ -56,13 +56,14 @@ static void make_package(Place *place, const char *template)
 {
     _cleanup_json_ Json *config = NULL;
     _cleanup_fd_ int made = -1;
-    char digest[OCI_DIGEST_SIZE];
-    OciEntry entry = {.from = (char *)"program", .to = (char *)"app/x", .mode = 0755};
-    OciImageSpec spec = {.root_fd = place->fd, .entries = &entry, .n_entries = 1, .created = 1000};
+    _cleanup_oci_layout_ OciLayout layout = {0};
+    LayerEntry entry = {.from = (char *)"program", .to = (char *)"app/x", .mode = 0755};
+    LayerSpec layer = {.root_fd = place->fd, .entries = &entry, .n_entries = 1, .time = 1000};
+    OciImageSpec image = {.platform = oci_platform_of_host(), .layers = &layer, .n_layers = 1};
     Release release = {
         .name = (char *)"greeter",
         .version = (char *)"1.2",
-        .digest = digest,
+        .digest = layout.digest,
         .commit = (char *)"0123456789012345678901234567890123456789",
         .template = (char *)template,
         .committed_at = 1000,
@@ -70,10 +71,12 @@ static void make_package(Place *place, const char *template)
 
     assert_int_equal(file_replace(place->fd, "program", "#!/bin/sh\n", 10, 0755, NULL), 0);
     assert_int_equal(json_parse(CONFIG, strlen(CONFIG), &config, NULL), 0);
-    spec.config = config;
+    image.config = config;
     assert_int_equal(mkdirat(place->fd, "made", 0755), 0);
     made = openat(place->fd, "made", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_int_equal(oci_image_write(&spec, made, RELEASE_IMAGE, digest, NULL), 0);
+    assert_int_equal(oci_layout_write(&(OciLayoutSpec){.images = &image, .n_images = 1}, made,
+                                      RELEASE_IMAGE, &layout, NULL),
+                     0);
     assert_int_equal(release_write(made, &release, NULL), 0);
     assert_int_equal(mkdirat(made, "deploy", 0755), 0);
     assert_int_equal(file_replace(made, "deploy/service.json", "{\"id\":1}", 8, 0644, NULL), 0);

@@ -27,13 +27,13 @@ static void make_input(Buffer *in, size_t n)
 
 static void compress(CompressKind kind, const Buffer *in, Buffer *out)
 {
-    _cleanup_(compressor_freep) Compressor *c = NULL;
+    _cleanup_(compress_freep) Compress *c = NULL;
 
-    assert_int_equal(compressor_new(kind, gather, out, &c), 0);
+    assert_int_equal(compress_new(kind, gather, out, &c), 0);
     for (size_t at = 0; at < in->len; at += 100003) {
-        assert_int_equal(compressor_write(c, in->data + at, MIN((size_t)100003, in->len - at)), 0);
+        assert_int_equal(compress_write(c, in->data + at, MIN((size_t)100003, in->len - at)), 0);
     }
-    assert_int_equal(compressor_finish(c), 0);
+    assert_int_equal(compress_finish(c), 0);
 }
 
 static void test_round_trips(void **state)
@@ -83,12 +83,12 @@ static void test_same_bytes_on_one_processor(void **state)
 static void test_sink_fails(void **state)
 {
     for (CompressKind kind = 0; kind < _COMPRESS_KIND_MAX; kind++) {
-        _cleanup_(compressor_freep) Compressor *c = NULL;
+        _cleanup_(compress_freep) Compress *c = NULL;
         int r;
 
-        assert_int_equal(compressor_new(kind, refuse, NULL, &c), 0);
-        r = compressor_write(c, "x", 1);
-        r = r == 0 ? compressor_finish(c) : r;
+        assert_int_equal(compress_new(kind, refuse, NULL, &c), 0);
+        r = compress_write(c, "x", 1);
+        r = r == 0 ? compress_finish(c) : r;
         assert_int_equal(r, -ENOSPC);
     }
 }
@@ -100,7 +100,7 @@ static void test_names(void **state)
         assert_true(strlen(compress_kind_version(kind)) > 0);
     }
     assert_int_equal(compress_kind_of("bzip2"), _COMPRESS_KIND_INVALID);
-    assert_null(compressor_free(NULL));
+    assert_null(compress_free(NULL));
 }
 
 int main(void)

@@ -4,13 +4,14 @@
 #include "tests/unit/scratch.h"
 
 #include <errno.h>
+#include <sys/xattr.h>
 
 static int find(void **state, const char *text, ImageFiles *ret, Error *err)
 {
     _cleanup_json_ Json *files = NULL;
 
     assert_int_equal(json_parse(text, strlen(text), &files, NULL), 0);
-    return image_files_find(SCRATCH_FD, files, ret, err);
+    return image_files_find(SCRATCH_FD, files, NULL, ret, err);
 }
 
 /* One line for each entry: "mode from > to". */
@@ -24,7 +25,7 @@ static void expect(void **state, const char *text, const char *wanted)
         fail_msg("%s", error_text(&err));
     }
     for (size_t i = 0; i < files.count; i++) {
-        const OciEntry *e = &files.entries[i];
+        const LayerEntry *e = &files.entries[i];
 
         if (e->mode == (mode_t)-1) {
             assert_int_equal(buffer_append_format(&found, "link %s > %s\n", e->from, e->to), 0);
@@ -136,6 +137,96 @@ static void test_mistakes(void **state)
     expect_mistake(state, "[{\"from\":\"dist/.\",\"to\":\"/.wh.a\"}]", -EINVAL, ".wh.a");
 }
 
+/* "layer first count" of each. */
+static void expect_layers(void **state, const char *text, const char *platform, const char *wanted)
+{
+    _cleanup_json_ Json *files = NULL;
+    _cleanup_image_files_ ImageFiles found = {0};
+    _cleanup_buffer_ Buffer told = BUFFER_INIT(0);
+    _cleanup_error_ Error err = {0};
+
+    assert_int_equal(json_parse(text, strlen(text), &files, NULL), 0);
+    if (image_files_find(SCRATCH_FD, files, platform, &found, &err) < 0) {
+        fail_msg("%s", error_text(&err));
+    }
+    for (size_t i = 0; i < found.n_layers; i++) {
+        const ImageLayer *layer = &found.layers[i];
+
+        assert_int_equal(buffer_append_format(&told, "%s:", layer->name ? layer->name : "-"), 0);
+        for (size_t k = layer->first; k < layer->first + layer->count; k++) {
+            assert_int_equal(buffer_append_format(&told, " %s", found.entries[k].to), 0);
+        }
+        assert_int_equal(buffer_append(&told, "\n", 1), 0);
+    }
+    assert_string_equal(buffer_text(&told), wanted);
+}
+
+/* In the order in which they are named; each has the directories that it needs. */
+static void test_layers(void **state)
+{
+    make_tree(state);
+    expect_layers(state,
+                  "[{\"from\":\"dist/lib\",\"to\":\"/app/lib\",\"layer\":\"deps\"},"
+                  "{\"from\":\"dist/run\",\"to\":\"/app/run\"},"
+                  "{\"from\":\"dist/link\",\"to\":\"/app/lib/\",\"layer\":\"deps\"},"
+                  "{\"from\":\"dist/data\",\"to\":\"/app/lib/data\"}]",
+                  NULL,
+                  "deps: app app/lib app/lib/a.so app/lib/b.txt app/lib/link\n"
+                  "-: app app/lib app/lib/data app/run\n");
+}
+
+static void test_platforms(void **state)
+{
+    static const char files[] =
+        "[{\"from\":\"dist/run\",\"to\":\"/run\",\"platform\":\"linux/amd64\"},"
+        "{\"from\":\"dist/data\",\"to\":\"/run\",\"platform\":\"linux/arm64\",\"layer\":\"l\"},"
+        "{\"from\":\"dist/link\",\"to\":\"/link\"}]";
+
+    make_tree(state);
+    expect_layers(state, files, "linux/amd64", "-: link run\n");
+    expect_layers(state, files, "linux/arm64", "-: link\nl: run\n");
+    expect_layers(state, files, NULL, "-: link\n");
+}
+
+/* What an image cannot have, or only where it was meant. */
+static void test_refused(void **state)
+{
+    int fd;
+
+    make_tree(state);
+    scratch_write(SCRATCH_FD, "odd/su", "x", 1, 04755);
+    assert_int_equal(mkfifoat(SCRATCH_FD, "fifo", 0600), 0);
+    assert_int_equal(mknodat(SCRATCH_FD, "socket", S_IFSOCK | 0600, 0), 0);
+    fd = openat(SCRATCH_FD, "huge", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(ftruncate(fd, ((off_t)64 << 30) + 1), 0); /* all of it a hole */
+    (void)fd_close(fd);
+    expect_mistake(state, "[{\"from\":\"odd\",\"to\":\"/a\"}]", -EINVAL, "'odd/su' is setuid");
+    expect(state, "[{\"from\":\"odd\",\"to\":\"/a\",\"mode\":\"4755\"}]",
+           "755 - > a\n4755 odd/su > a/su\n");
+    expect(state, "[{\"from\":\"odd\",\"to\":\"/a\",\"mode\":\"755\"}]",
+           "755 - > a\n755 odd/su > a/su\n");
+    expect_mistake(state, "[{\"from\":\"fifo\",\"to\":\"/a\"}]", -EINVAL, "'fifo'");
+    expect_mistake(state, "[{\"from\":\"*\",\"to\":\"/a\"}]", -EINVAL, "/package/files/0: '");
+    expect_mistake(state, "[{\"from\":\"socket\",\"to\":\"/a\"}]", -EINVAL, "'socket'");
+    expect_mistake(state, "[{\"from\":\"huge\",\"to\":\"/a\"}]", -EFBIG,
+                   "/package/files/0: 'huge' has 68719476737 bytes");
+}
+
+static void test_capabilities(void **state)
+{
+    /* VFS_CAP_REVISION_2, cap_net_bind_service: as setcap writes it. */
+    static const unsigned char capability[20] = {1, 0, 0, 2, 0, 4};
+    char path[200];
+
+    make_tree(state);
+    (void)snprintf(path, sizeof(path), "%s/dist/run", SCRATCH_PATH);
+    if (setxattr(path, "security.capability", capability, sizeof(capability), 0) < 0) {
+        skip(); /* needs CAP_SETFCAP and a file system that has them */
+    }
+    expect_mistake(state, "[{\"from\":\"dist\",\"to\":\"/a\"}]", -EINVAL,
+                   "'dist/run' has file capabilities");
+}
+
 static void test_executable(void **state)
 {
     _cleanup_image_files_ ImageFiles files = {0};
@@ -152,9 +243,12 @@ static void test_executable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_one_file), scratch_test(test_directory),       scratch_test(test_pattern),
-        scratch_test(test_mode),     scratch_test(test_empty_directory), scratch_test(test_overlap),
-        scratch_test(test_mistakes), scratch_test(test_executable),
+        scratch_test(test_one_file),        scratch_test(test_directory),
+        scratch_test(test_pattern),         scratch_test(test_mode),
+        scratch_test(test_empty_directory), scratch_test(test_overlap),
+        scratch_test(test_mistakes),        scratch_test(test_executable),
+        scratch_test(test_layers),          scratch_test(test_platforms),
+        scratch_test(test_refused),         scratch_test(test_capabilities),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "agent/package/oci-read.h"
 
 #include "agent/package/oci-write.h"
+#include "protocol/artifact/archive.h"
 #include "protocol/artifact/digest.h"
 #include "tests/unit/scratch.h"
 
@@ -112,18 +113,23 @@ static char from[] = "greeter", to[] = "app/greeter", app[] = "app";
 
 static void test_reads_what_we_write(void **state)
 {
-    const OciEntry entries[] = {{.to = app, .mode = 0755}, {.from = from, .to = to, .mode = 0755}};
-    const OciImageSpec spec = {
-        .root_fd = SCRATCH_FD, .entries = entries, .n_entries = 2, .created = 1700000000};
+    const LayerEntry entries[] = {{.to = app, .mode = 0755},
+                                  {.from = from, .to = to, .mode = 0755}};
+    const LayerSpec layer = {
+        .root_fd = SCRATCH_FD, .entries = entries, .n_entries = 2, .time = 1700000000};
+    const OciImageSpec written = {
+        .platform = oci_platform_of_host(), .layers = &layer, .n_layers = 1};
+    _cleanup_oci_layout_ OciLayout layout = {0};
     _cleanup_oci_image_ OciImage image = OCI_IMAGE_INIT;
     _cleanup_error_ Error err = {0};
-    char digest[OCI_DIGEST_SIZE];
     struct stat st;
 
     scratch_write_text(SCRATCH_FD, "greeter", "hello");
-    assert_int_equal(oci_image_write(&spec, SCRATCH_FD, "oci", digest, NULL), 0);
-    assert_int_equal(oci_image_open(SCRATCH_FD, "oci", digest, &image, NULL), 0);
-    assert_string_equal(image.manifest.digest, digest);
+    assert_int_equal(oci_layout_write(&(OciLayoutSpec){.images = &written, .n_images = 1},
+                                      SCRATCH_FD, "oci", &layout, NULL),
+                     0);
+    assert_int_equal(oci_image_open(SCRATCH_FD, "oci", layout.digest, &image, NULL), 0);
+    assert_string_equal(image.manifest.digest, layout.digest);
     assert_int_equal(image.n_layers, 1);
     assert_string_equal(json_get_string(image.config_json, "os"), "linux");
     assert_int_equal(oci_image_verify(&image, NULL), 0);
@@ -211,9 +217,13 @@ static void test_unknown_types(void **state)
     (void)put_layout(SCRATCH_FD, &layout);
     expect_refused(SCRATCH_FD, NULL, "application/x-foreign");
     layout = LAYOUT_INIT;
-    layout.manifest_type = OCI_TYPE_INDEX;
+    layout.manifest_type = "application/x-foreign";
     (void)put_layout(SCRATCH_FD, &layout);
-    expect_refused(SCRATCH_FD, NULL, "is no OCI image manifest");
+    expect_refused(SCRATCH_FD, NULL, "'application/x-foreign' is no OCI image manifest");
+    layout = LAYOUT_INIT;
+    layout.manifest_type = OCI_TYPE_INDEX; /* which it is not */
+    (void)put_layout(SCRATCH_FD, &layout);
+    expect_refused(SCRATCH_FD, NULL, "none of the 0 images of the index");
     layout = LAYOUT_INIT;
     layout.version = "2.0.0";
     (void)put_layout(SCRATCH_FD, &layout);

@@ -9,7 +9,7 @@
 static char app[] = "app", from[] = "dist/greeter", to[] = "app/greeter", link_from[] = "dist/link",
             link_to[] = "app/link", gone[] = "dist/gone";
 
-static const OciEntry entries[] = {
+static const LayerEntry entries[] = {
     {.to = app, .mode = 0755},
     {.from = from, .to = to, .mode = 0755},
     {.from = link_from, .to = link_to, .mode = (mode_t)-1},
@@ -24,21 +24,40 @@ static void make_tree(int root_fd, mode_t mode, time_t mtime)
     assert_int_equal(utimensat(root_fd, "dist/greeter", times, 0), 0);
 }
 
+static int write_layout(int root_fd, const LayerSpec *layers, size_t n_layers, const char *name,
+                        const Json *config, const Json *annotations, OciLayout *ret, Error *err)
+{
+    const OciImageSpec image = {.platform = oci_platform_of_host(),
+                                .layers = layers,
+                                .n_layers = n_layers,
+                                .config = config};
+
+    return oci_layout_write(
+        &(OciLayoutSpec){
+            .images = &image, .n_images = 1, .created = 1700000000, .annotations = annotations},
+        root_fd, name, ret, err);
+}
+
 static int write_image(int root_fd, const char *name, const Json *annotations, char *ret_digest)
 {
     _cleanup_json_ Json *config = json_new_object();
-    OciImageSpec spec = {.root_fd = root_fd,
-                         .entries = entries,
-                         .n_entries = ARRAY_SIZE(entries),
-                         .created = 1700000000,
-                         .annotations = annotations};
+    _cleanup_oci_layout_ OciLayout layout = {0};
+    const LayerSpec layer = {.root_fd = root_fd,
+                             .entries = entries,
+                             .n_entries = ARRAY_SIZE(entries),
+                             .time = 1700000000};
     _cleanup_error_ Error err = {0};
     int r = json_set_string(config, "User", "1000");
 
-    spec.config = config;
-    r = r == 0 ? oci_image_write(&spec, root_fd, name, ret_digest, &err) : r;
+    r = r == 0 ? write_layout(root_fd, &layer, 1, name, config, annotations, &layout, &err) : r;
     if (r < 0 && r != -EEXIST) {
         fail_msg("%s", error_text(&err));
+    }
+    if (r == 0) {
+        (void)strcpy(ret_digest, layout.digest);
+        assert_int_equal(layout.n_layers, 1);
+        assert_int_equal(json_length(layout.layers), 1);
+        assert_true(layout.size_bytes > 500);
     }
     return r;
 }
@@ -150,12 +169,13 @@ static void test_fresh_only(void **state)
 
 static void test_missing_file(void **state)
 {
-    const OciEntry missing = {.from = gone, .to = to, .mode = 0644};
-    const OciImageSpec spec = {.root_fd = SCRATCH_FD, .entries = &missing, .n_entries = 1};
+    const LayerEntry missing = {.from = gone, .to = to, .mode = 0644};
+    const LayerSpec layer = {.root_fd = SCRATCH_FD, .entries = &missing, .n_entries = 1};
     _cleanup_error_ Error err = {0};
-    char digest[OCI_DIGEST_SIZE];
+    OciLayout layout;
 
-    assert_int_equal(oci_image_write(&spec, SCRATCH_FD, "oci", digest, &err), -ENOENT);
+    assert_int_equal(write_layout(SCRATCH_FD, &layer, 1, "oci", NULL, NULL, &layout, &err),
+                     -ENOENT);
     assert_non_null(strstr(error_text(&err), "dist/gone"));
 }
 

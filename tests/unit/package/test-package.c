@@ -11,20 +11,29 @@
 static int build(void **state, const char *recipe_text, const char *version, const char *to,
                  Release *ret, Error *err)
 {
+    _cleanup_package_ Package package = {0};
     _cleanup_json_ Json *recipe = NULL;
     _cleanup_fd_ int to_fd = -1;
+    int r;
     PackageRequest request = {.workspace_fd = SCRATCH_FD,
                               .name = "greeter",
                               .version = version,
                               .commit = COMMIT,
                               .repository = "https://git.example/greeter.git",
-                              .committed_at = 1700000000};
+                              .committed_at = 1700000000,
+                              .cache_directory = SCRATCH_PATH,
+                              .digests_fd = SCRATCH_FD};
 
     assert_int_equal(json_parse(recipe_text, strlen(recipe_text), &recipe, NULL), 0);
     request.recipe = recipe;
     assert_int_equal(mkdirat(SCRATCH_FD, to, 0755), 0);
     to_fd = openat(SCRATCH_FD, to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return package_build(&request, to_fd, ret, err);
+    r = package_build(&request, to_fd, &package, err);
+    if (r == 0) {
+        *ret = package.release;
+        package.release = (Release){0};
+    }
+    return r;
 }
 
 static void expect_built(void **state, const char *recipe, const char *version, const char *to,
@@ -88,6 +97,42 @@ static void test_digest(void **state)
     assert_string_not_equal(first.digest, third.digest);
 }
 
+/* Made once, found again; and what the files are is remembered beside the workspace. */
+static void test_cache(void **state)
+{
+    _cleanup_release_ Release first = {0}, second = {0};
+    struct stat a, b;
+    char path[200];
+
+    scratch_write(SCRATCH_FD, "dist/greeter", "#!/bin/sh\n", 10, 0755);
+    expect_built(state, "{}", "v1", "p1", &first);
+    expect_built(state, "{}", "v1", "p2", &second);
+    assert_string_equal(first.digest, second.digest);
+    assert_int_equal(scratch_count(SCRATCH_FD, "blobs"), 2); /* a record and its blob */
+    assert_true(file_exists(SCRATCH_FD, PACKAGE_DIGESTS_FILE));
+    {
+        _cleanup_oci_image_ OciImage image = OCI_IMAGE_INIT;
+
+        assert_int_equal(oci_image_open(SCRATCH_FD, "p1/oci", NULL, &image, NULL), 0);
+        (void)snprintf(path, sizeof(path), "p1/oci/blobs/sha256/%s",
+                       image.layers[0].digest + strlen(OCI_DIGEST_PREFIX));
+    }
+    assert_int_equal(fstatat(SCRATCH_FD, path, &a, 0), 0);
+    path[1] = '2';
+    assert_int_equal(fstatat(SCRATCH_FD, path, &b, 0), 0);
+    assert_int_equal(a.st_ino, b.st_ino);
+}
+
+/* A cache that cannot be had is no reason to fail. */
+static void test_no_cache(void **state)
+{
+    _cleanup_release_ Release release = {0};
+
+    scratch_write(SCRATCH_FD, "dist/greeter", "#!/bin/sh\n", 10, 0755);
+    scratch_write_text(SCRATCH_FD, "blobs", "in the way");
+    expect_built(state, "{}", "v1", "p", &release);
+}
+
 static void expect_mistake(void **state, const char *recipe, const char *mistake)
 {
     _cleanup_error_ Error err = {0};
@@ -114,15 +159,16 @@ static void test_mistakes(void **state)
                    "deploy template 'bad.json': line 2");
     expect_mistake(state, "{\"deploy\":{\"template\":\"./release.json\"}}", "cannot be called");
     expect_mistake(state, "{\"deploy\":{\"template\":\"oci/t.json\"}}", "cannot be called");
+    expect_mistake(state, "{\"package\":{\"base\":\"./gone\"}}",
+                   "/package/base: './gone': image layout './gone'");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_conventions),
-        scratch_test(test_no_entrypoint),
-        scratch_test(test_digest),
-        scratch_test(test_mistakes),
+        scratch_test(test_conventions), scratch_test(test_no_entrypoint),
+        scratch_test(test_digest),      scratch_test(test_cache),
+        scratch_test(test_no_cache),    scratch_test(test_mistakes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -211,6 +211,19 @@ static void test_mistakes(void **state)
                     "line 2: /build/artifacts/1/name: 'a' is the name of another",
                     "line 2: /build/artifacts/1/files/0: '!../x' leads out");
     EXPECT_MISTAKES("{\"build\": {\"timeoutSeconds\": 0}}", "/build/timeoutSeconds: ");
+    EXPECT_MISTAKES(
+        "{\"package\": {\"platforms\": [\"linux/amd64\", \"amd64\", \"linux/amd64\"],\n"
+        "\"files\": [{\"from\": \"a\", \"to\": \"/b\", \"platform\": \"linux/arm64\"}]}}",
+        "line 1: /package/platforms/1: ",
+        "line 1: /package/platforms/2: 'linux/amd64' is there twice",
+        "line 2: /package/files/0/platform: 'linux/arm64' is none of");
+    EXPECT_MISTAKES("{\"package\": {\"base\": \"./a/../../b\"}}",
+                    "line 1: /package/base: './a/../../b' leads out");
+    EXPECT_MISTAKES("{\"package\": {\"base\": \"/etc\", \"compression\": \"xz\",\n"
+                    "\"stopSignal\": \"KILL\", \"healthCheck\": {\"retries\": 0}}}",
+                    "line 1: /package/base: ", "line 1: /package/compression: ",
+                    "line 2: /package/stopSignal: ", "line 2: /package/healthCheck/retries: ",
+                    "line 2: /package/healthCheck: ");
     EXPECT_MISTAKES("{\"package\": {\"ports\": [0, 65536]}}", "/package/ports/0",
                     "/package/ports/1");
     EXPECT_MISTAKES(
