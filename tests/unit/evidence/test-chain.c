@@ -5,16 +5,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #define RECORDS 5
+#define KILL_ROUNDS 8
+#define KILL_SEED 20261125
 
 static char directory[] = "/tmp/slipway-test-chain-XXXXXX";
 static int dir_fd = -1;
@@ -202,6 +208,65 @@ static void test_a_torn_end_is_mended_and_no_whole_record_lost(void **state)
     }
 }
 
+/* A child that appends until it is killed. It says a byte for each record that it was told is on
+ * disk. */
+static _noreturn_ void append_for_ever(int out_fd)
+{
+    for (;;) {
+        append("by the child");
+        if (write(out_fd, "x", 1) != 1) {
+            _exit(1);
+        }
+    }
+}
+
+/* Reads until so many bytes came, or to the end; returns how many there were. */
+static unsigned count_bytes(int fd, unsigned most)
+{
+    unsigned n = 0;
+    char byte;
+
+    while (n < most && read(fd, &byte, 1) == 1) {
+        n++;
+    }
+    return n;
+}
+
+/* kill -9 at whatever moment: what was acknowledged is there, at most one more, and the next who
+ * comes goes on. */
+static void test_kill_9_while_appending_loses_nothing(void **state)
+{
+    uint64_t n_before = RECORDS;
+
+    srand(KILL_SEED);
+    for (unsigned round = 0; round < KILL_ROUNDS; round++) {
+        unsigned n_said, delay_us = (unsigned)rand() % 2000;
+        ChainHead found, head;
+        int pipe_fds[2], status;
+        pid_t pid;
+
+        assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            append_for_ever(pipe_fds[1]);
+        }
+        (void)close(pipe_fds[1]);
+        n_said = count_bytes(pipe_fds[0], 1 + (unsigned)rand() % 4);
+        (void)usleep(delay_us); /* no wait for anything: where in the next record it is killed */
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status));
+        n_said += count_bytes(pipe_fds[0], UINT_MAX);
+        (void)close(pipe_fds[0]);
+        append("after the kill");
+        assert_int_equal(chain_read_head(dir_fd, "log", &head, NULL), 0);
+        assert_int_equal(check(&head, 1, &found, NULL, NULL), 0);
+        assert_in_range(found.seq, n_before + n_said + 1, n_before + n_said + 2);
+        n_before = found.seq;
+    }
+}
+
 static void test_a_record_may_not_be_longer_than_the_limit(void **state)
 {
     _cleanup_(chain_freep) Chain *chain = NULL;
@@ -260,6 +325,7 @@ int main(void)
         cmocka_unit_test_setup(test_reordered_records_are_found, set_up),
         cmocka_unit_test_setup(test_a_cut_off_end_is_found, set_up),
         cmocka_unit_test_setup(test_a_torn_end_is_mended_and_no_whole_record_lost, set_up),
+        cmocka_unit_test_setup(test_kill_9_while_appending_loses_nothing, set_up),
         cmocka_unit_test_setup(test_a_record_may_not_be_longer_than_the_limit, set_up),
         cmocka_unit_test_setup(test_the_members_of_the_chain_are_not_given, set_up),
         cmocka_unit_test_setup(test_a_visitor_may_end_the_walk, set_up),
