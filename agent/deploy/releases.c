@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/deploy/releases.h"
 
+#include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/file.h"
 #include "protocol/base/text.h"
@@ -15,6 +16,10 @@
 
 #define FILE_MAX ((size_t)8 << 20)
 #define NUMBER_MAX 4000000000u
+/* As short as git shows them; a shorter one is no name of anything. */
+#define COMMIT_DIGITS_MIN 7
+/* Of a list for people. */
+#define DESCRIBED_MAX 100
 #define DIRECTORY_MODE 0700
 #define FILE_MODE 0600
 
@@ -361,15 +366,43 @@ static KeptRelease *find_before(const Releases *releases, const KeptRelease *run
     return NULL;
 }
 
-static KeptRelease *find_digest(const Releases *releases, const char *digest)
+bool releases_is_meant(const KeptRelease *release, const char *wanted)
 {
+    const char *commit = json_get_string(release->record, "commit");
+
+    return is_same(json_get_string(release->record, "digest"), wanted) ||
+           is_same(json_get_string(release->record, "version"), wanted) ||
+           (commit && strlen(wanted) >= COMMIT_DIGITS_MIN && text_has_prefix(commit, wanted));
+}
+
+static bool has_same_digest(const KeptRelease *a, const KeptRelease *b)
+{
+    return is_same(json_get_string(a->record, "digest"), json_get_string(b->record, "digest"));
+}
+
+/* -ENOTUNIQ: a version or commit that several packages have. Whoever is in a hurry should not get
+ * one of them by chance. */
+static int find_meant(const Releases *releases, const char *wanted, KeptRelease **ret, Error *err)
+{
+    KeptRelease *found = NULL;
+
     for (size_t i = releases->count; i-- > 0;) {
-        if (is_same(json_get_string(releases->items[i].record, "digest"), digest) &&
-            is_whole(releases, &releases->items[i])) {
-            return &releases->items[i];
+        KeptRelease *release = &releases->items[i];
+
+        if (!releases_is_meant(release, wanted) || !is_whole(releases, release)) {
+            continue;
         }
+        if (found && !has_same_digest(found, release)) {
+            return error_set(err, -ENOTUNIQ,
+                             "'%s' may be %s or %s among the kept releases of '%s'; say which "
+                             "digest",
+                             wanted, json_get_string(found->record, "digest"),
+                             json_get_string(release->record, "digest"), releases->environment);
+        }
+        found = found ? found : release;
     }
-    return NULL;
+    *ret = found;
+    return 0;
 }
 
 static int list_whole(const Releases *releases, Buffer *text)
@@ -389,7 +422,7 @@ static int list_whole(const Releases *releases, Buffer *text)
     return r;
 }
 
-static int no_target(const Releases *releases, const char *digest, Error *err)
+static int no_target(const Releases *releases, const char *wanted, Error *err)
 {
     _cleanup_buffer_ Buffer kept = BUFFER_INIT(0);
     int r = list_whole(releases, &kept);
@@ -402,8 +435,8 @@ static int no_target(const Releases *releases, const char *digest, Error *err)
                          "no release of '%s' is kept here that was ever deployed with success",
                          releases->environment);
     }
-    if (digest) {
-        return error_set(err, -ENOENT, "'%s' is not among the kept releases of '%s': %s", digest,
+    if (wanted) {
+        return error_set(err, -ENOENT, "'%s' is not among the kept releases of '%s': %s", wanted,
                          releases->environment, buffer_text(&kept));
     }
     return error_set(err, -ENOENT,
@@ -411,16 +444,85 @@ static int no_target(const Releases *releases, const char *digest, Error *err)
                      releases->environment, buffer_text(&kept));
 }
 
-int releases_find_target(const Releases *releases, const KeptRelease *running, const char *digest,
+int releases_find_target(const Releases *releases, const KeptRelease *running, const char *wanted,
                          KeptRelease **ret, Error *err)
 {
-    KeptRelease *target = digest ? find_digest(releases, digest) : find_before(releases, running);
+    KeptRelease *target = NULL;
+    int r = 0;
 
-    if (!target) {
-        return no_target(releases, digest, err);
+    if (wanted) {
+        r = find_meant(releases, wanted, &target, err);
+    } else {
+        target = find_before(releases, running);
     }
-    *ret = target;
-    return 0;
+    if (r == 0 && !target) {
+        r = no_target(releases, wanted, err);
+    }
+    if (r == 0) {
+        *ret = target;
+    }
+    return r;
+}
+
+static bool is_listed(const Releases *releases, size_t index)
+{
+    for (size_t i = index + 1; i < releases->count; i++) {
+        if (is_whole(releases, &releases->items[i]) &&
+            has_same_digest(&releases->items[i], &releases->items[index])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int describe(const KeptRelease *release, const KeptRelease *running,
+                    const KeptRelease *before, Json *object)
+{
+    static const char *const texts[] = {"digest", "name", "version", "commit", "subject"};
+    int64_t committed_at = json_get_int(release->record, "committedAt", 0);
+    char moment[CLOCK_TEXT_SIZE];
+    int r = json_set_int(object, "release", release->number);
+
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(texts); i++) {
+        r = json_set_string(object, texts[i], json_get_string(release->record, texts[i]));
+    }
+    if (r == 0 && committed_at > 0) {
+        r = json_set_string(object, "committedAt", clock_format(committed_at * 1000000, moment));
+    }
+    r = r < 0
+            ? r
+            : json_set_string(object, "deployedAt", json_get_string(release->record, "createdAt"));
+    r = r < 0 ? r
+              : json_set_bool(object, "isRunning", running && has_same_digest(running, release));
+    return r < 0 ? r
+                 : json_set_bool(object, "isBefore", before && has_same_digest(before, release));
+}
+
+int releases_describe(const Releases *releases, const KeptRelease *running, Json **ret)
+{
+    const KeptRelease *before = find_before(releases, running);
+    _cleanup_json_ Json *list = json_new_array();
+    int r = list ? 0 : -ENOMEM;
+
+    for (size_t i = releases->count, n = 0; r == 0 && i-- > 0 && n < DESCRIBED_MAX;) {
+        Json *object;
+
+        if (!is_whole(releases, &releases->items[i]) || is_listed(releases, i)) {
+            continue;
+        }
+        object = json_new_object();
+        r = object ? describe(&releases->items[i], running, before, object) : -ENOMEM;
+        if (r < 0) {
+            (void)json_unref(object);
+            return r;
+        }
+        r = json_append_take(list, object);
+        n++;
+    }
+    if (r == 0) {
+        *ret = TAKE_PTR(list);
+    }
+    return r;
 }
 
 /* ---- forgetting -------------------------------------------------------------------------------

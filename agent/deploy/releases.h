@@ -86,12 +86,21 @@ KeptRelease *releases_find_running(const Releases *releases, const EngineCurrent
 /* Where the package of a release is: its own number, or the one to which a rollback went back. */
 unsigned releases_content_number(const KeptRelease *release);
 
-/* The release to go back to. Without `digest`: the newest that succeeded before the one that runs,
+/* Is it the one that a person means by `wanted`: its digest, its version, or the beginning of its
+ * commit? */
+bool releases_is_meant(const KeptRelease *release, const char *wanted);
+
+/* The release to go back to. Without `wanted`: the newest that succeeded before the one that runs,
  * with other content; for one that is a rollback itself, before the one to which it went back. With
- * `digest`: the newest that succeeded with it. -ENOENT, and `err` lists those that there are.
- * `running` may be NULL. */
-int releases_find_target(const Releases *releases, const KeptRelease *running, const char *digest,
+ * `wanted`: the newest that succeeded and is meant by it. -ENOENT, and `err` lists those that there
+ * are; -ENOTUNIQ: several packages are meant. `running` may be NULL. */
+int releases_find_target(const Releases *releases, const KeptRelease *running, const char *wanted,
                          KeptRelease **ret, Error *err) _must_check_;
+
+/* What one can go back to, for people: an array of the caller's, newest first, each package once
+ * (protocol/schema/action-releases). */
+int releases_describe(const Releases *releases, const KeptRelease *running,
+                      Json **ret) _must_check_;
 
 /* Forgets the oldest: keeps the `keep` newest that succeeded and as many others, what runs, what a
  * rollback would go back to, and whatever those need. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* slipway-run-deploy: the runner of deploy-E, rollback-E and changes-E (README.md). */
+/* slipway-run-deploy: the runner of deploy-E, rollback-E, releases-E and changes-E (README.md). */
 #include "agent/runners/action.h"
 #include "agent/runners/deploy/changes-verb.h"
 #include "agent/runners/deploy/deploy-verb.h"
+#include "agent/runners/deploy/releases-verb.h"
 #include "agent/runners/report.h"
 #include "agent/runners/spec.h"
 #include "protocol/base/log.h"
@@ -17,6 +18,7 @@ static const struct {
 } verbs[] = {
     {"deploy", deploy_verb_run},
     {"rollback", rollback_verb_run},
+    {"releases", releases_verb_run},
     {"changes", changes_verb_run},
 };
 
@@ -36,7 +38,9 @@ static int run(const Spec *spec, Report *report)
             return verbs[i].run(spec, report);
         }
     }
-    return fail(report, "this runner has deploy-E, rollback-E and changes-E, and no other action");
+    return fail(
+        report,
+        "this runner has deploy-E, rollback-E, releases-E and changes-E, and no other action");
 }
 
 int main(void)

@@ -5,12 +5,25 @@
 #include <stdlib.h>
 
 static const Command *const commands[] = {
-    &command_run,     &command_call,       &command_actions,
-    &command_attach,  &command_cancel,     &command_calls,
-    &command_result,  &command_artifacts,  &command_changes,
-    &command_approve, &command_release,    &command_keygen,
-    &command_keys,    &command_report,     &command_audit,
-    &command_health,  &command_completion, NULL,
+    &command_run,
+    &command_call,
+    &command_actions,
+    &command_attach,
+    &command_cancel,
+    &command_calls,
+    &command_result,
+    &command_artifacts,
+    &command_changes,
+    &command_approve,
+    &command_rollback,
+    &command_release,
+    &command_keygen,
+    &command_keys,
+    &command_report,
+    &command_audit,
+    &command_health,
+    &command_completion,
+    NULL,
 };
 
 static void print_help(void)

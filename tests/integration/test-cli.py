@@ -9,7 +9,7 @@ import harness
 from harness import program, wait_for
 
 COMMANDS = ("run", "call", "actions", "attach", "cancel", "calls", "result", "artifacts", "changes",
-            "approve", "release", "keygen", "keys", "report", "audit", "health", "completion")
+            "approve", "rollback", "release", "keygen", "keys", "report", "audit", "health", "completion")
 
 
 class CommandLine(harness.Case):

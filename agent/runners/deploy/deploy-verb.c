@@ -238,7 +238,7 @@ static int is_wanted_back(DeployCall *call, const KeptRelease *release, void *us
     const char *to = json_get_string(call->spec->parameters, "to");
 
     *ret = is_same(json_get_string(release->record, "kind"), "rollback") &&
-           (!to || is_same(json_get_string(release->record, "digest"), to));
+           (!to || releases_is_meant(release, to));
     return 0;
 }
 
@@ -263,7 +263,7 @@ static int find_target(DeployCall *call, KeptRelease **ret, Error *err)
     }
     running = r == 0 ? releases_find_running(&call->releases, &current) : NULL;
     r = releases_find_target(&call->releases, running, to, ret, err);
-    return r == -ENOENT ? DEPLOY_CALL_REFUSED : r;
+    return r == -ENOENT || r == -ENOTUNIQ ? DEPLOY_CALL_REFUSED : r;
 }
 
 static int add_rollback(DeployCall *call, const KeptRelease *target, const EnginePlan *planned,

@@ -38,29 +38,44 @@ int running_remember(const Spec *spec, Running *ret, Error *err)
     return r;
 }
 
+static int ask_once(const Engine *engine, EngineSession *session, const char *app,
+                    EngineCurrent *ret, Error *err)
+{
+    int r = engine->current(session, app, ret, err);
+
+    return r == ENGINE_ABSENT ? DEPLOY_ABSENT : r > 0 ? -EIO : r;
+}
+
+static int ask_patiently(const Engine *engine, EngineSession *session, Report *report,
+                         const char *app, Running *running, Error *err)
+{
+    DeployHostState state;
+    DeployHost host;
+    Deploy deploy = {
+        .engine = engine,
+        .session = session,
+        .host = &host,
+        .releases = &running->releases,
+    };
+
+    deploy_host_open(report, &state, &host);
+    return deploy_current(&deploy, app, &running->current, err);
+}
+
 static int ask_engine(const Spec *spec, Report *report, const char *app, Running *running,
                       Error *err)
 {
     const Json *environment = spec->environment;
     const Engine *engine = NULL;
     EngineSession *session = NULL;
-    DeployHostState state;
-    DeployHost host;
-    Deploy deploy;
     int r = engine_find(json_get_string(environment, "engine"), &engine, err);
 
     r = r < 0 ? r : engine->open(environment, &session, err);
     if (r < 0) {
         return error_wrap(err, "environment '%s'", spec->environment_name);
     }
-    deploy_host_open(report, &state, &host);
-    deploy = (Deploy){
-        .engine = engine,
-        .session = session,
-        .host = &host,
-        .releases = &running->releases,
-    };
-    r = deploy_current(&deploy, app, &running->current, err);
+    r = report ? ask_patiently(engine, session, report, app, running, err)
+               : ask_once(engine, session, app, &running->current, err);
     session = engine->close(session);
     if (r < 0) {
         return error_wrap(err, "what runs in '%s' is not known", spec->environment_name);

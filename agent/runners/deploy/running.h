@@ -23,7 +23,8 @@ void running_done(Running *running);
 /* What this host deployed last with success, from its records alone. */
 int running_remember(const Spec *spec, Running *ret, Error *err) _must_check_;
 
-/* What the engine says runs under the name by which this host knows the environment. */
+/* What the engine says runs under the name by which this host knows the environment. Without a
+ * report it is asked once; otherwise patiently, where it is away for a moment. */
 int running_ask(const Spec *spec, Report *report, Running *ret, Error *err) _must_check_;
 
 /* Of what runs; NULL: nothing runs, or it does not say. Borrowed. */

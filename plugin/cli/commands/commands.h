@@ -13,6 +13,7 @@ extern const Command command_calls;
 extern const Command command_result;
 extern const Command command_artifacts;
 extern const Command command_changes;
+extern const Command command_rollback;
 extern const Command command_approve;
 extern const Command command_report;
 extern const Command command_audit;

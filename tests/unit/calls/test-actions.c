@@ -37,10 +37,12 @@ static void offers_the_built_in_ones(void **state)
         {"deploy-staging", "/l/slipway-run-deploy", "staging"},
         {"verify-staging", "/l/slipway-run-verify", "staging"},
         {"rollback-staging", "/l/slipway-run-deploy", "staging"},
+        {"releases-staging", "/l/slipway-run-deploy", "staging"},
         {"changes-staging", "/l/slipway-run-deploy", "staging"},
         {"deploy-prod", "/l/slipway-run-deploy", "prod"},
         {"verify-prod", "/l/slipway-run-verify", "prod"},
         {"rollback-prod", "/l/slipway-run-deploy", "prod"},
+        {"releases-prod", "/l/slipway-run-deploy", "prod"},
         {"changes-prod", "/l/slipway-run-deploy", "prod"},
     };
     _cleanup_(agent_config_freep) AgentConfig *config = load(state, "");
@@ -132,7 +134,7 @@ static void changes_a_built_in_one(void **state)
     const ActionConfig *build = agent_config_find_action(config, "build");
     const ActionConfig *test = agent_config_find_action(config, "test");
 
-    assert_int_equal(config->n_actions, 11);
+    assert_int_equal(config->n_actions, 13);
     assert_string_equal(build->command[0], "/l/slipway-run-steps");
     assert_string_equal(build->title, "Build");
     assert_int_equal(build->timeout_ms, 5000);
@@ -170,7 +172,10 @@ static void checks_parameters(void **state)
         {"deploy-prod", "{\"evidence\":\"release.intoto.jsonl\"}", false},
         {"verify-prod", "{\"source\":{\"input\":\"a\"}}", true},
         {"rollback-prod", "{}", true},
-        {"rollback-prod", "{\"to\":\"latest\"}", false},
+        {"rollback-prod", "{\"to\":\"v1.2\"}", true},
+        {"rollback-prod", "{\"to\":\"\"}", false},
+        {"releases-prod", "{}", true},
+        {"releases-prod", "{\"to\":\"v1.2\"}", false},
         {"changes-prod", "{\"commit\":\"" HEX "\"}", true},
     };
     _cleanup_(agent_config_freep) AgentConfig *config = load(state, "");

@@ -197,6 +197,53 @@ static void a_digest_says_where_to(void **state)
         strstr(error_text(&err), "'B' is not among the kept releases of 'prod': A (A)"));
 }
 
+static void a_version_or_commit_says_where_to(void **state)
+{
+    static const char commit[] = "0123456789abcdef0123456789abcdef01234567";
+    _cleanup_error_ Error err = {0};
+    KeptRelease *target = NULL;
+    Place *place = *state;
+
+    add(&place->releases, (Row){"A", 's', 0});
+    add(&place->releases, (Row){"B", 's', 0});
+    add(&place->releases, (Row){"C", 's', 0});
+    assert_int_equal(json_set_string(place->releases.items[0].record, "version", "1.0"), 0);
+    assert_int_equal(json_set_string(place->releases.items[0].record, "commit", commit), 0);
+    assert_int_equal(json_set_string(place->releases.items[1].record, "version", "1.1"), 0);
+    assert_int_equal(json_set_string(place->releases.items[2].record, "version", "1.1"), 0);
+    assert_int_equal(releases_find_target(&place->releases, NULL, "1.0", &target, &err), 0);
+    assert_int_equal(target->number, 1);
+    target = NULL;
+    assert_int_equal(releases_find_target(&place->releases, NULL, "0123456", &target, &err), 0);
+    assert_int_equal(target->number, 1);
+    assert_int_equal(releases_find_target(&place->releases, NULL, "012345", &target, NULL),
+                     -ENOENT);
+    assert_int_equal(releases_find_target(&place->releases, NULL, "1.1", &target, &err), -ENOTUNIQ);
+    assert_non_null(strstr(error_text(&err), "'1.1' may be C or B"));
+}
+
+static void what_there_is_to_go_back_to(void **state)
+{
+    _cleanup_json_ Json *list = NULL;
+    Place *place = *state;
+
+    add(&place->releases, (Row){"A", 's', 0});
+    add(&place->releases, (Row){"B", 's', 0});
+    add(&place->releases, (Row){"C", 'f', 0});
+    add(&place->releases, (Row){"B", 's', 0});
+    assert_int_equal(json_set_int(place->releases.items[0].record, "committedAt", 1700000000), 0);
+    assert_int_equal(releases_describe(&place->releases, &place->releases.items[3], &list), 0);
+    assert_int_equal(json_length(list), 2);
+    assert_string_equal(json_get_string(json_at(list, 0), "digest"), "B");
+    assert_int_equal(json_get_int(json_at(list, 0), "release", 0), 4);
+    assert_true(json_get_bool(json_at(list, 0), "isRunning", false));
+    assert_false(json_get_bool(json_at(list, 0), "isBefore", true));
+    assert_string_equal(json_get_string(json_at(list, 1), "digest"), "A");
+    assert_string_equal(json_get_string(json_at(list, 1), "committedAt"),
+                        "2023-11-14T22:13:20.000000Z");
+    assert_true(json_get_bool(json_at(list, 1), "isBefore", false));
+}
+
 static void what_was_put_back_is_what_runs(void **state)
 {
     EngineCurrent by_back = {.deployment = (char *)"d2-back"};
@@ -316,6 +363,8 @@ int main(void)
         with_place(a_record_that_cannot_be_read_is_said),
         cmocka_unit_test(where_a_rollback_goes),
         with_place(a_digest_says_where_to),
+        with_place(a_version_or_commit_says_where_to),
+        with_place(what_there_is_to_go_back_to),
         with_place(what_was_put_back_is_what_runs),
         cmocka_unit_test(the_oldest_go),
         with_place(numbers_only_grow),
