@@ -53,8 +53,12 @@ static int compare_child(Difference *d, const char *token, const Json *before, b
                          const Json *after, bool is)
 {
     size_t len = d->pointer.len;
-    int r = json_pointer_append(&d->pointer, token);
+    int r;
 
+    if (text_has_prefix(token, DIFFERENCE_OWN_PREFIX)) {
+        return 0;
+    }
+    r = json_pointer_append(&d->pointer, token);
     r = r < 0 ? r : compare(d, before, was, after, is);
     buffer_truncate(&d->pointer, len);
     return r;

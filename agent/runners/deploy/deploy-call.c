@@ -147,9 +147,15 @@ int deploy_call_current(DeployCall *call, const char *app, EngineCurrent *ret, E
 void deploy_call_say_difference(const EngineCurrent *before, const Json *specification)
 {
     _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
+    _cleanup_json_ Json *was = NULL, *is = NULL;
 
-    if (before->specification &&
-        difference_append(before->specification, specification, DIFFERENCE_LINES_MAX, &text) == 0) {
+    if (!before->specification || json_copy(before->specification, &was) < 0 ||
+        json_copy(specification, &is) < 0) {
+        return;
+    }
+    json_remove(was, RELEASES_ROOT); /* each release is unpacked in a place of its own */
+    json_remove(is, RELEASES_ROOT);
+    if (difference_append(was, is, DIFFERENCE_LINES_MAX, &text) == 0 && text.len > 0) {
         (void)printf("what changes for the engine:\n%s", buffer_text(&text));
         (void)fflush(stdout);
     }

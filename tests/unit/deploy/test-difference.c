@@ -64,12 +64,26 @@ static void a_long_value_is_cut_between_characters(void **state)
     assert_non_null(strstr(buffer_text(&out), "ü…\n"));
 }
 
+static void labels_of_ours_are_passed_over(void **state)
+{
+    static const char before[] = "{\"labels\":{\"slipway.commit\":\"1\",\"team\":\"a\"}}";
+    static const char after[] = "{\"labels\":{\"slipway.commit\":\"2\",\"team\":\"b\"}}";
+    _cleanup_json_ Json *a = NULL, *b = NULL;
+    _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
+
+    assert_int_equal(json_parse(before, strlen(before), &a, NULL), 0);
+    assert_int_equal(json_parse(after, strlen(after), &b, NULL), 0);
+    assert_int_equal(difference_append(a, b, 10, &text), 0);
+    assert_string_equal(buffer_text(&text), "  /labels/team: \"a\" → \"b\"\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_difference),
         cmocka_unit_test(many_are_counted),
         cmocka_unit_test(a_long_value_is_cut_between_characters),
+        cmocka_unit_test(labels_of_ours_are_passed_over),
     };
 
     return cmocka_run_group_tests_name("difference", tests, NULL, NULL);
