@@ -522,9 +522,9 @@ class Output(ShimCase):
 
     def test_a_terminal(self):
         call, end = self.run_call("test -t 1 && test -t 2 && stty size </dev/tty; echo err >&2; echo out;"
-                                  "echo report >&3; ps -o stat= -p $$ | cut -c2", options=("--terminal",))
+                                  "echo report >&3; test $(ps -o sid= -p $$) = $$ && echo leads", options=("--terminal",))
         self.assertEnded(end, "succeeded", "")
-        self.assertEqual(call.logged("stdout"), b"40 132\nerr\nout\ns\n")
+        self.assertEqual(call.logged("stdout"), b"40 132\nerr\nout\nleads\n")
         self.assertEqual((call.logged("stderr"), call.reports()), (b"", ["report"]))
 
     def test_a_terminal_that_is_let_go_is_not_the_end(self):
