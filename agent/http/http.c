@@ -211,12 +211,20 @@ static size_t on_send(char *data, size_t size, size_t n, void *userdata)
     return (size_t)got;
 }
 
+/* curl would send again by itself what a kept connection that died may have taken already. */
+static bool may_repeat(const HttpRequest *request)
+{
+    const char *method = request->method ? request->method : "GET";
+
+    return !request->is_sent_once && strcmp(method, "POST") != 0 && strcmp(method, "PATCH") != 0;
+}
+
 static int on_rewind(void *userdata, curl_off_t offset, int origin)
 {
     Transfer *transfer = userdata;
 
-    if (origin != SEEK_SET) {
-        return CURL_SEEKFUNC_CANTSEEK;
+    if (origin != SEEK_SET || !may_repeat(transfer->request)) {
+        return CURL_SEEKFUNC_FAIL;
     }
     transfer->sent_bytes = offset;
     return CURL_SEEKFUNC_OK;

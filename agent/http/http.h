@@ -80,11 +80,12 @@ typedef struct HttpRequest {
     HttpSink sink;              /* takes the body of a success; NULL: it is kept */
     HttpProgress progress;      /* at least once a second; NULL: nobody asks */
     void *userdata;             /* of sink and progress */
-    unsigned max_redirects;     /* that are followed; GET and HEAD, and 307 and 308 of others */
-    int64_t timeout_ms;         /* of the whole; 0: HTTP_TIMEOUT_MS; HTTP_TIMEOUT_NONE */
-    int64_t stall_timeout_ms;   /* with no byte moved where some should; 0: HTTP_STALL_TIMEOUT_MS */
-    int64_t reply_timeout_ms;   /* from the last byte sent to the answer's first; 0: the default */
-    size_t max_bytes;           /* of the answer's body; 0: HTTP_BODY_MAX; not for `sink` */
+    bool is_sent_once;      /* the content, also when a kept connection dies; POST and PATCH are */
+    unsigned max_redirects; /* that are followed; GET and HEAD, and 307 and 308 of others */
+    int64_t timeout_ms;     /* of the whole; 0: HTTP_TIMEOUT_MS; HTTP_TIMEOUT_NONE */
+    int64_t stall_timeout_ms; /* with no byte moved where some should; 0: HTTP_STALL_TIMEOUT_MS */
+    int64_t reply_timeout_ms; /* from the last byte sent to the answer's first; 0: the default */
+    size_t max_bytes;         /* of the answer's body; 0: HTTP_BODY_MAX; not for `sink` */
 } HttpRequest;
 
 /* Nobody answered: no connection, a time limit, a connection cut in the middle. `err` says why. The

@@ -4,7 +4,7 @@
  * https://github.com/opencontainers/image-spec/blob/main/image-layout.md */
 #pragma once
 
-#include "agent/package/oci.h"
+#include "agent/package/layer/oci.h"
 #include "protocol/base/error.h"
 #include "protocol/json.h"
 

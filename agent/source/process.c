@@ -92,9 +92,10 @@ static void reset_signals(void)
 
 static int set_descriptors(const Running *running)
 {
-    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int input_fd = running->options->input_fd;
 
-    if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
+    input_fd = input_fd > 0 ? input_fd : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (input_fd < 0 || dup2(input_fd, STDIN_FILENO) < 0 ||
         (running->out.child_fd >= 0 && dup2(running->out.child_fd, STDOUT_FILENO) < 0) ||
         (running->complaints.child_fd >= 0 &&
          dup2(running->complaints.child_fd, STDERR_FILENO) < 0)) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Starts a program and waits for it: the only place of the runners that does.
  *
- * The program gets /dev/null as stdin, the log as stdout and stderr, no other descriptor, default
- * signals, and a process group of its own. What it leaves running is the shim's to find. */
+ * The program gets /dev/null (or what it is to read) as stdin, the log as stdout and stderr, no
+ * other descriptor, default signals, and a process group of its own. What it leaves running is the
+ * shim's to find. */
 #pragma once
 
 #include "agent/source/confine.h"
@@ -17,6 +18,7 @@ typedef struct ProcessOptions {
         *argv;              /* NULL-terminated; a name without a slash is looked up in env's PATH */
     char *const *env;       /* NULL: our own */
     const char *directory;  /* NULL: our own */
+    int input_fd;           /* read as its stdin; 0: /dev/null */
     int64_t timeout_ms;     /* 0: none */
     int64_t grace_ms;       /* after the timeout, from SIGTERM to SIGKILL */
     Buffer *output;         /* takes stdout up to its limit; NULL: stdout is the log */

@@ -32,6 +32,17 @@ static void expect_output(const ProcessOptions *options, const char *wanted)
     assert_string_equal(buffer_text(&output), wanted);
 }
 
+static void test_input(void **state)
+{
+    scratch_write_text(SCRATCH_FD, "input", "read me");
+    {
+        _cleanup_fd_ int fd = openat(SCRATCH_FD, "input", O_RDONLY | O_CLOEXEC);
+
+        expect_output(&(ProcessOptions){.argv = SHELL("cat; echo ."), .input_fd = fd},
+                      "read me.\n");
+    }
+}
+
 static void test_exit_codes(void **state)
 {
     _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
@@ -209,15 +220,11 @@ static void test_timeout(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exit_codes),
-        cmocka_unit_test(test_signal),
-        scratch_test(test_surroundings),
-        cmocka_unit_test(test_group),
-        scratch_test(test_path),
-        scratch_test(test_no_start),
-        cmocka_unit_test(test_output_limit),
-        scratch_test(test_complaints),
-        cmocka_unit_test(test_left_behind),
+        cmocka_unit_test(test_exit_codes), scratch_test(test_input),
+        cmocka_unit_test(test_signal),     scratch_test(test_surroundings),
+        cmocka_unit_test(test_group),      scratch_test(test_path),
+        scratch_test(test_no_start),       cmocka_unit_test(test_output_limit),
+        scratch_test(test_complaints),     cmocka_unit_test(test_left_behind),
         cmocka_unit_test(test_timeout),
     };
 
