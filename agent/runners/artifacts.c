@@ -17,28 +17,30 @@
 #define PROGRESS_MS 250
 
 typedef struct Packing {
-    Report *report;
-    const char *name;
-    int64_t told_ms;
+    ArtifactsProgress progress;
+    int root_fd;
+    char *const *names;
+    size_t n_names;
+    int64_t time;
 } Packing;
 
-static void on_progress(int64_t done_bytes, void *userdata)
+void artifacts_on_progress(int64_t done_bytes, void *progress)
 {
-    Packing *packing = userdata;
+    ArtifactsProgress *told = progress;
     int64_t now_ms = clock_monotonic_ms();
 
-    if (now_ms - packing->told_ms >= PROGRESS_MS) {
-        packing->told_ms = now_ms;
+    if (now_ms - told->told_ms >= PROGRESS_MS) {
+        told->told_ms = now_ms;
         /* Progress that is lost is no reason to fail. */
-        (void)!report_progress(packing->report, &(ReportProgress){.phase = "pack",
-                                                                  .message = packing->name,
-                                                                  .done = done_bytes,
-                                                                  .total = -1,
-                                                                  .unit = "bytes"});
+        (void)!report_progress(told->report, &(ReportProgress){.phase = "pack",
+                                                               .message = told->name,
+                                                               .done = done_bytes,
+                                                               .total = -1,
+                                                               .unit = "bytes"});
     }
 }
 
-static int open_directory(const char *call_directory, int *ret_fd, Error *err)
+int artifacts_open_directory(const char *call_directory, int *ret_fd, Error *err)
 {
     _cleanup_free_ char *path = NULL;
     int r;
@@ -55,14 +57,12 @@ static int open_directory(const char *call_directory, int *ret_fd, Error *err)
     return *ret_fd < 0 ? error_set_errno(err, -errno, "cannot open '%s'", path) : 0;
 }
 
-/* Aside, synced, renamed: whoever sees the file sees all of it. */
-static int write_archive(const ArtifactsRequest *request, int root_fd, const char *file,
-                         char *const *names, size_t n_names, Packing *packing, ArchiveSummary *ret,
-                         Error *err)
+int artifacts_write_file(const char *call_directory, const char *file, ArtifactsWriter write,
+                         void *userdata, ArchiveSummary *ret, Error *err)
 {
     _cleanup_free_ char *aside = NULL;
     _cleanup_fd_ int dir_fd = -1, fd = -1;
-    int r = open_directory(request->call_directory, &dir_fd, err);
+    int r = artifacts_open_directory(call_directory, &dir_fd, err);
 
     if (r < 0) {
         return r;
@@ -75,7 +75,7 @@ static int write_archive(const ArtifactsRequest *request, int root_fd, const cha
     if (fd < 0) {
         return error_set_errno(err, -errno, "cannot make '%s'", aside);
     }
-    r = archive_pack(root_fd, names, n_names, request->time, fd, on_progress, packing, ret, err);
+    r = write(fd, userdata, ret, err);
     if (r == 0 && (fsync(fd) < 0 || renameat(dir_fd, aside, dir_fd, file) < 0)) {
         r = error_set_errno(err, -errno, "cannot write '%s'", file);
     }
@@ -87,12 +87,24 @@ static int write_archive(const ArtifactsRequest *request, int root_fd, const cha
     return r < 0 ? error_set_errno(err, r, "cannot write '%s'", file) : 0;
 }
 
+static int write_archive(int fd, void *userdata, ArchiveSummary *ret, Error *err)
+{
+    Packing *packing = userdata;
+
+    return archive_pack(packing->root_fd, packing->names, packing->n_names, packing->time, fd,
+                        artifacts_on_progress, &packing->progress, ret, err);
+}
+
 int artifacts_pack_one(const ArtifactsRequest *request, int root_fd, const char *name,
                        char *const *names, size_t n_names, Report *report, int64_t *ret_size_bytes,
                        Error *err)
 {
     _cleanup_free_ char *file = NULL;
-    Packing packing = {.report = report, .name = name, .told_ms = clock_monotonic_ms()};
+    Packing packing = {.progress = {report, name, clock_monotonic_ms()},
+                       .root_fd = root_fd,
+                       .names = names,
+                       .n_names = n_names,
+                       .time = request->time};
     ArchiveSummary summary;
     int r;
 
@@ -100,7 +112,7 @@ int artifacts_pack_one(const ArtifactsRequest *request, int root_fd, const char 
         file = NULL;
         return error_set(err, -ENOMEM, "out of memory");
     }
-    r = write_archive(request, root_fd, file, names, n_names, &packing, &summary, err);
+    r = artifacts_write_file(request->call_directory, file, write_archive, &packing, &summary, err);
     if (r < 0) {
         return error_wrap(err, "artifact '%s'", name);
     }

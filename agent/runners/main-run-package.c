@@ -3,11 +3,10 @@
  */
 #include "agent/package/package.h"
 #include "agent/runners/action.h"
-#include "agent/runners/artifacts.h"
+#include "agent/runners/package/image-artifacts.h"
 #include "agent/runners/package/rpm-artifact.h"
 #include "agent/runners/statements.h"
 #include "agent/source/built.h"
-#include "protocol/artifact/file-list.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/file.h"
@@ -25,8 +24,6 @@
 /* Made in the call directory, and gone when it is packed. */
 #define STAGING "package.tmp"
 
-#define ARTIFACT "package"
-
 static int open_staging(int call_fd, int *ret_fd, Error *err)
 {
     int r = file_remove_tree(call_fd, STAGING, err);
@@ -41,38 +38,6 @@ static int open_staging(int call_fd, int *ret_fd, Error *err)
     return *ret_fd < 0 ? error_set_errno(err, -errno, "cannot open '" STAGING "'") : 0;
 }
 
-static int pack(Action *action, int staging_fd, int64_t *ret_size_bytes, Error *err)
-{
-    _cleanup_(file_list_done) FileList list = {0};
-    const ArtifactsRequest request = {.workspace_fd = action->workspace_fd,
-                                      .call_directory = action->spec.call_directory,
-                                      .time = action->source.committed_at};
-    int r = file_list_match(staging_fd, (const char *const[]){"**"}, 1, &list, err);
-
-    return r == 0 ? artifacts_pack_one(&request, staging_fd, ARTIFACT, list.names, list.count,
-                                       &action->report, ret_size_bytes, err)
-                  : r;
-}
-
-static int report_base(Report *report, const Image *image)
-{
-    _cleanup_json_ Json *base = json_new_object();
-    int r = base ? json_set_string(base, "name", image->base_name) : -ENOMEM;
-
-    r = r == 0 ? json_set_string(base, "digest", image->base_digest) : r;
-    return r == 0 ? report_output_take(report, "base", TAKE_PTR(base)) : r;
-}
-
-/* What the image is made of. */
-static int report_image(Report *report, const Image *image)
-{
-    const OciLayout *layout = &image->layout;
-    int r = report_output_take(report, "imageSize", json_new_int(layout->size_bytes));
-
-    r = r == 0 ? report_output_take(report, "layers", json_ref(layout->layers)) : r;
-    return r == 0 && image->base_name ? report_base(report, image) : r;
-}
-
 static int report_package(Action *action, const Package *package, int64_t size_bytes, Error *err)
 {
     const Release *release = &package->release;
@@ -82,7 +47,7 @@ static int report_package(Action *action, const Package *package, int64_t size_b
     r = r == 0 ? report_output(report, "version", release->version) : r;
     r = r == 0 ? report_output(report, "name", release->name) : r;
     r = r == 0 ? report_output_take(report, "size", json_new_int(size_bytes)) : r;
-    r = r == 0 ? report_image(report, &package->image) : r;
+    r = r == 0 ? image_artifacts_report(action, package) : r;
     return r < 0 ? error_set_errno(err, r, "cannot report") : 0;
 }
 
@@ -132,7 +97,7 @@ static int build(Action *action, int call_fd, int staging_fd, Error *err)
     int64_t size_bytes, began_us = clock_wall_us();
     int r = package_build(&request, staging_fd, &package, err);
 
-    r = r == 0 ? pack(action, staging_fd, &size_bytes, err) : r;
+    r = r == 0 ? image_artifacts_make(action, &package, staging_fd, &size_bytes, err) : r;
     r = r == 0 ? build_others(action, &request, call_fd, err) : r;
     if (r < 0) {
         return r;

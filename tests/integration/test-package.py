@@ -99,6 +99,38 @@ class Package(runner.RunnerCase):
         subprocess.run(["skopeo", "copy", "-q", "--insecure-policy", f"oci:{package}/oci",
                         f"oci-archive:{self.directory}/copy.tar"], check=True, capture_output=True)
 
+    def test_unchanged(self):
+        """What was made is not made again: the same bytes, and the very same file."""
+        source = self.origin({**FILES, "slipway.json": json.dumps({**RECIPE, "package": {
+            **RECIPE["package"], "archive": True}})})
+        first = self.succeed("package", source)
+        second = self.succeed("package", source)
+        for name in ("package", "image.tar"):
+            self.assertEqual(first.artifacts[name], second.artifacts[name])
+            self.assertEqual(os.stat(first.artifact(name)).st_ino, os.stat(second.artifact(name)).st_ino)
+        third = self.succeed("package", source, run="r2")  # another workspace
+        self.assertEqual(first.artifacts, third.artifacts)
+        for name in os.listdir(os.path.join(self.state, "cache/blobs")):  # without what was made
+            os.unlink(os.path.join(self.state, "cache/blobs", name))
+        fourth = self.succeed("package", source)
+        self.assertEqual(first.artifacts, fourth.artifacts)
+
+    def test_archive(self):
+        self.need("skopeo")
+        source = self.origin({**FILES, "slipway.json": json.dumps({**RECIPE, "package": {
+            **RECIPE["package"], "archive": True}})})
+        outcome = self.succeed("package", source)
+        self.assertEqual(outcome.artifacts["image.tar"]["format"], "file")
+        path = outcome.artifact("image.tar")
+        for transport in ("oci-archive", "docker-archive"):
+            result = subprocess.run(["skopeo", "inspect", f"{transport}:{path}"], check=True, capture_output=True,
+                                    text=True)
+            self.assertEqual(json.loads(result.stdout)["Labels"]["team"], "hello")
+            subprocess.run(["skopeo", "copy", "-q", "--insecure-policy", f"{transport}:{path}",
+                            f"oci:{self.directory}/{transport}:1"], check=True, capture_output=True)
+        self.fail_with("'Greeter' cannot be the name of an image", "package", self.origin({
+            "dist/a": "1", "slipway.json": '{"name": "Greeter", "package": {"archive": true}}'}, name="g"), run="r2")
+
     def test_umoci_unpacks_it(self):
         self.need("umoci")
         package = self.unpack(self.succeed("package", self.origin(FILES)))

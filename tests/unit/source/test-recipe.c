@@ -220,10 +220,10 @@ static void test_mistakes(void **state)
     EXPECT_MISTAKES("{\"package\": {\"base\": \"./a/../../b\"}}",
                     "line 1: /package/base: './a/../../b' leads out");
     EXPECT_MISTAKES("{\"package\": {\"base\": \"/etc\", \"compression\": \"xz\",\n"
-                    "\"stopSignal\": \"KILL\", \"healthCheck\": {\"retries\": 0}}}",
+                    "\"stopSignal\": \"KILL\", \"healthCheck\": {\"retries\": 0}, \"archive\": 1}}",
                     "line 1: /package/base: ", "line 1: /package/compression: ",
                     "line 2: /package/stopSignal: ", "line 2: /package/healthCheck/retries: ",
-                    "line 2: /package/healthCheck: ");
+                    "line 2: /package/healthCheck: ", "line 2: /package/archive: ");
     EXPECT_MISTAKES("{\"package\": {\"ports\": [0, 65536]}}", "/package/ports/0",
                     "/package/ports/1");
     EXPECT_MISTAKES(
