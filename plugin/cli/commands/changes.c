@@ -3,6 +3,7 @@
 #include "plugin/cli/commands/commands.h"
 #include "plugin/cli/evidence/change-markdown.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@ static const Option options[] = {
     {"format", OPTION_CHOICE, "F", "text|markdown",
      "text that fits beside a button (default), or all of it as Markdown, in which nothing that a "
      "commit says is rendered"},
+    {"save", OPTION_TEXT, "FILE", NULL,
+     "also leave it in this file, as --json prints it, for `slipway approve --change`"},
     {0},
 };
 
@@ -40,10 +43,27 @@ static int print_change(Session *s, const SlipwayJson *change)
     return EXIT_DONE;
 }
 
+static int save_change(Session *s, const SlipwayJson *change, const char *path)
+{
+    char *text = slipway_json_format(change);
+    FILE *file = text ? fopen(path, "we") : NULL;
+    bool is_good = file && fprintf(file, "%s\n", text) > 0;
+
+    if (file && fclose(file) != 0) {
+        is_good = false;
+    }
+    if (!is_good) {
+        output_say(&s->output, "slipway: '%s': %s", path, text ? strerror(errno) : "out of memory");
+    }
+    free(text);
+    return is_good ? EXIT_DONE : EXIT_ACTION_FAILED;
+}
+
 static int run(Session *s)
 {
     _cleanup_(source_commit_done) SourceCommit found = {0};
     const char *environment = options_text(s->options, "env", NULL);
+    const char *path = options_text(s->options, "save", NULL);
     SlipwayJson *change = NULL;
     int r;
 
@@ -54,6 +74,7 @@ static int run(Session *s)
                            options_text(s->options, "commit", NULL),
                            options_text(s->options, "ref", NULL), &found);
     r = r == EXIT_DONE ? change_call(s, environment, &found, &change) : r;
+    r = r == EXIT_DONE && path ? save_change(s, change, path) : r;
     r = r == EXIT_DONE ? print_change(s, change) : r;
     (void)slipway_json_unref(change);
     return r;
@@ -67,8 +88,8 @@ const Command command_changes = {
         "Prints the whole change between what runs in an environment and a commit: whether it is "
         "one commit, the commits with their authors, the files, and what differs in slipway.json, "
         "the deploy template and the environment's variables. It is what an approver should see "
-        "beside the button. --json prints one object: `slipway approve --change` takes it, and so "
-        "approves exactly what was shown.",
+        "beside the button. --json (or --save) gives one object: `slipway approve --change` takes "
+        "it, and so approves exactly what was shown.",
     .options = options,
     .run = run,
 };

@@ -16,6 +16,7 @@ static const Option deploy_options[] = {
     {"limit", OPTION_NUMBER, "N", NULL, "how many"},
     {"state", OPTION_CHOICE, "STATE", "queued|running", "a state"},
     {"detach", OPTION_FLAG, NULL, NULL, "leave it"},
+    {"env", OPTION_TEXT, "E", NULL, "the environment"},
     {0},
 };
 
@@ -75,6 +76,24 @@ static void test_values(void **state)
     assert_int_equal(PARSE(&options, &error, "health"), 0);
     assert_true(options_seconds(&options, "timeout") == 0);
     assert_int_equal(options_number(&options, "limit", 100), 100);
+    options_done(&options);
+}
+
+/* Who writes it out means the same. */
+static void test_synonym(void **state)
+{
+    Options options;
+    char *error;
+
+    assert_int_equal(PARSE(&options, &error, "deploy", "--environment", "prod", "what"), 0);
+    assert_string_equal(options_text(&options, "env", ""), "prod");
+    options_done(&options);
+    assert_int_equal(PARSE(&options, &error, "deploy", "--environment=prod", "what"), 0);
+    assert_string_equal(options_text(&options, "env", ""), "prod");
+    options_done(&options);
+    assert_int_equal(PARSE(&options, &error, "health", "--environment", "prod"), -1);
+    assert_non_null(strstr(error, "there is no option --environment"));
+    free(error);
     options_done(&options);
 }
 
@@ -222,10 +241,10 @@ static void test_help_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),    cmocka_unit_test(test_literal),
-        cmocka_unit_test(test_help),      cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_limit),     cmocka_unit_test(test_nearest),
-        cmocka_unit_test(test_help_text),
+        cmocka_unit_test(test_values),   cmocka_unit_test(test_synonym),
+        cmocka_unit_test(test_literal),  cmocka_unit_test(test_help),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_nearest),  cmocka_unit_test(test_help_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,6 +97,32 @@ static void a_key_has_an_id(void **state)
     free(made_id);
 }
 
+static void a_private_key_is_checked_before_it_is_used(void **state)
+{
+    char *id = NULL, *public_id = NULL, *text = read_text("key.pub"), *error = NULL;
+
+    assert_int_equal(slipway_key_id(text, &public_id, NULL), 0);
+    assert_int_equal(slipway_key_check(in("key"), &id, &error), 0);
+    assert_string_equal(id, public_id);
+    assert_int_equal(slipway_key_check(in("key"), NULL, NULL), 0);
+    assert_int_equal(slipway_key_check(in("key.pub"), NULL, &error), -EPERM); /* others read it */
+    free(error);
+    assert_int_equal(chmod(in("key.pub"), 0600), 0);
+    assert_int_equal(slipway_key_check(in("key.pub"), NULL, &error), -EINVAL);
+    assert_non_null(strstr(error, "key.pub"));
+    free(error);
+    assert_int_equal(chmod(in("key"), 0604), 0);
+    assert_int_equal(slipway_key_check(in("key"), NULL, &error), -EPERM);
+    assert_non_null(strstr(error, "0604"));
+    free(error);
+    assert_int_equal(chmod(in("key"), 0600), 0);
+    assert_int_equal(slipway_key_check(in("none"), NULL, &error), -ENOENT);
+    free(error);
+    free(text);
+    free(public_id);
+    free(id);
+}
+
 static SlipwayJson *approval(void)
 {
     SlipwayJson *predicate = slipway_json_new_object();
@@ -243,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_is_made_and_never_written_over),
         cmocka_unit_test(a_key_has_an_id),
+        cmocka_unit_test(a_private_key_is_checked_before_it_is_used),
         cmocka_unit_test(an_approval_is_signed_and_believed_by_its_role),
         cmocka_unit_test(what_cannot_be_signed_is_named),
         cmocka_unit_test(a_broken_bundle_is_told_by_line),
