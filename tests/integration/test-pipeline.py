@@ -31,14 +31,17 @@ class Pipeline(harness.Case):
         self.first = harness.repository(self.repository, {}, "Greet")
 
     def start_agent(self, **prod):
+        return self.agent(self.configuration(**prod))
+
+    def configuration(self, **prod):
         """`prod` is put to that environment; what it requires is what the agent demands of a production."""
         environments = {
             name: {"engine": "local", "address": f"unix:{self.engine_socket}", "url": url,
                    "variables": {"port": url.rpartition(":")[2]}}
             for name, url in self.urls.items()}
         environments["prod"].update(prod)
-        return self.agent({"environments": environments, "keys": {
-            "controller": {"file": self.key + ".pub", "roles": ["approver"]}}})
+        return {"environments": environments,
+                "keys": {"controller": {"file": self.key + ".pub", "roles": ["approver"]}}}
 
     def start_engine(self):
         log = open(os.path.join(self.directory, "engine.log"), "ab")  # pylint: disable=consider-using-with
@@ -197,6 +200,57 @@ class Pipeline(harness.Case):
         with open(bundle, encoding="utf-8") as f:
             self.assertEqual(sorted(f), sorted(before.splitlines(keepends=True)), "the same run signs nothing anew")
 
+    def test_a_run_that_was_refused_is_released_again(self):
+        self.road = self.start_agent(freeze=[
+            {"from": "2020-01-01T00:00", "to": "2099-01-01T00:00", "reason": "holidays"}])
+        self.assertIn("holidays", self.run_pipeline("--yes", "--run", "r", check=4).stderr)
+        self.road.stop()
+        self.road.configure(self.configuration())
+        self.road.start()
+        self.run_pipeline("--yes", "--run", "r")
+        self.assertIn("Hello", self.get("prod"))
+        before = self.calls()
+        self.assertEqual([status for action, status in before if action == "deploy-prod"], ["refused", "succeeded"])
+        self.run_pipeline("--yes", "--run", "r")
+        self.assertEqual(self.calls(), before)
+
+    def test_approve_asks_on_a_terminal(self):
+        bundle = os.path.join(self.directory, "r.jsonl")
+        self.run_pipeline("--to", "verify-staging", "--run", "r", "--evidence", bundle)
+        approve = ["approve", "--env", "prod", "--key", self.key, "--approver", "Ann", "--bundle", bundle]
+        with open(bundle, encoding="utf-8") as f:
+            before = f.read()
+        self.assertEqual(self.answer(b"n\n", approve), 4)
+        with open(bundle, encoding="utf-8") as f:
+            self.assertEqual(f.read(), before)
+        self.assertEqual(self.answer(b"yes\n", approve), 0)
+        with open(bundle, encoding="utf-8") as f:
+            self.assertEqual(len(f.readlines()), len(before.splitlines()) + 1)
+
+    def test_what_cannot_be_approved_is_said_early(self):
+        bundle = os.path.join(self.directory, "r.jsonl")
+        self.run_pipeline("--to", "verify-staging", "--run", "r", "--evidence", bundle)
+        second = self.second_commit()
+        self.run_pipeline("--to", "package", "--run", "s")
+        several = os.path.join(self.directory, "several.jsonl")
+        tested = os.path.join(self.directory, "tested.jsonl")
+        for run in ("r", "s"):
+            self.slipway(self.road, "release", "collect", "--run", run, "--output", several, check=0)
+        with open(bundle, encoding="utf-8") as f, open(tested, "w", encoding="utf-8") as to:
+            to.write(f.readline())
+        for path, said in ((several, "several packages"), (tested, "no provenance"), ("nothing", "No such file"),
+                           (self.key, "is no bundle")):
+            result = self.slipway(self.road, "approve", "--env", "prod", "--key", self.key, "--approver", "Ann",
+                                  "--bundle", path, check=2)
+            self.assertIn(said, result.stderr)
+        approve = ("approve", "--env", "prod", "--key", self.key, "--approver", "Ann")
+        package = json.loads(self.slipway(self.road, "release", "verify", bundle, "--json", check=4).stdout)
+        self.assertNotEqual(package["commit"], second)
+        self.slipway(self.road, *approve, "--bundle", several, "--digest", package["digest"], check=0)
+        for options, said in ((("--valid", "0"), "--valid"), (("--env", "prd"), "prd"), (("--key", "nothing"), "nothing"),
+                              (("--key", self.key + ".pub"), "0644")):
+            self.assertIn(said, self.slipway(self.road, *approve, "--bundle", bundle, *options, check=2).stderr)
+
     def test_a_change_that_was_shown_elsewhere_is_what_is_approved(self):
         bundle, change = (os.path.join(self.directory, name) for name in ("r.jsonl", "change.json"))
         approve = ("approve", "--env", "prod", "--key", self.key, "--bundle", bundle, "--change", change)
@@ -242,13 +296,13 @@ class Pipeline(harness.Case):
         self.assertEqual(self.answer(b"n\n"), 4)
         self.assertIsNone(self.get("prod"))
 
-    def answer(self, text):
-        """Runs the pipeline on a terminal and answers its question. Returns the exit status."""
+    def answer(self, text, arguments=None):
+        """Runs the pipeline (or what the arguments say) on a terminal and answers its question. Returns the exit status."""
         pid, fd = pty.fork()
         if pid == 0:
             os.environ["SLIPWAY_AGENT"] = f"unix:{self.road.socket}"
-            os.execv(program("slipway"), ["slipway", "run", "--repo", self.repository, "--key", self.key, "--approver",
-                                          "Ann"])
+            os.execv(program("slipway"), ["slipway", *(arguments or ["run", "--repo", self.repository, "--key", self.key,
+                                                                      "--approver", "Ann"])])
         shown, deadline = b"", time.monotonic() + harness.PATIENCE_SECONDS
         is_answered = False
         while time.monotonic() < deadline:
