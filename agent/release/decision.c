@@ -166,27 +166,28 @@ static int require_order(Deciding *d)
 static int require_provenance(Deciding *d)
 {
     Wanted wanted = {STATEMENT_PROVENANCE, "sha256", d->hex, NULL};
-    const BundleEntry *entry;
-    const char *commit;
+    const BundleEntry *entry = NULL;
+    const char *commit = NULL;
 
     if (!is_demanded(d->request->environment, "provenance")) {
         return 0;
     }
-    entry = next_trusted(d, &wanted, NULL);
-    if (!entry) {
-        return say_missing(d, &wanted, "the provenance of this package",
-                           "`package` signs it; bring its " BUNDLE_FILE);
+    /* Two commits may make the same bytes. */
+    while ((entry = next_trusted(d, &wanted, entry))) {
+        commit = statement_commit(&entry->statement);
+        if (commit && d->request->commit && strcmp(commit, d->request->commit) == 0) {
+            return 0;
+        }
     }
-    commit = statement_commit(&entry->statement);
-    if (!commit || !d->request->commit || strcmp(commit, d->request->commit) != 0) {
+    if (commit) {
         return buffer_append_format(&d->text,
                                     "the provenance says that the package is of commit %.12s, the "
                                     "package says %.12s; one of them is not what it seems. Package "
                                     "it again",
-                                    commit ? commit : "none",
-                                    d->request->commit ? d->request->commit : "none");
+                                    commit, d->request->commit ? d->request->commit : "none");
     }
-    return 0;
+    return say_missing(d, &wanted, "the provenance of this package",
+                       "`package` signs it; bring its " BUNDLE_FILE);
 }
 
 static int require_tests(Deciding *d)

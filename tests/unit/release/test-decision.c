@@ -357,6 +357,15 @@ static void test_one_good_approval_among_stale_ones_is_enough(void **state)
     decide(&text, &(Difference){0}, NULL);
 }
 
+static void test_two_commits_may_make_the_same_bytes(void **state)
+{
+    _cleanup_buffer_ Buffer text = {0};
+
+    add(&text, BUILDER, STATEMENT_PROVENANCE, "sha256", HEX, provenance(OTHER_COMMIT));
+    add_all_but(&text, 0);
+    decide(&text, &(Difference){0}, NULL);
+}
+
 static void test_a_test_that_passed_the_second_time_passed(void **state)
 {
     _cleanup_buffer_ Buffer text = {0};
@@ -437,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_each_wrong_piece_is_named),
         cmocka_unit_test(test_clocks_may_differ_by_a_minute),
         cmocka_unit_test(test_one_good_approval_among_stale_ones_is_enough),
+        cmocka_unit_test(test_two_commits_may_make_the_same_bytes),
         cmocka_unit_test(test_a_test_that_passed_the_second_time_passed),
         cmocka_unit_test(test_what_an_environment_demands),
         cmocka_unit_test(test_a_change_has_to_have_been_shown_where_that_is_demanded),
