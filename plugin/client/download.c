@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* An artifact, or the audit log, into a file; an archive also into a directory meanwhile. Several
- * pieces are asked for at once, so that the way to the agent is never idle; they are written and
- * digested in order, whatever order they come in.
+/* An artifact into a file; an archive into a directory. Several pieces are asked for at once, so
+ * that the way to the agent is never idle; they are written, or unpacked, and digested in order,
+ * whatever order they come in.
  *
  * C → A: artifacts/read 0, artifacts/read 256K, … (DOWNLOAD_WINDOW of them)
- * A → C: a piece                                    → write, digest, ask for the next one
+ * A → C: a piece                                    → write or unpack, digest, ask for the next one
  * the last one: size and digest right → fsync, rename; wrong → remove, and once more from the start
- * if some of it was there from another time
- *
- * The log has no digest that could be announced, since it grows, but a chain of its own:
- *
- * C → A: audit/read 0                               its size and head by now
- * C → A: audit/read …                               from a piece before the end of the copy that is
- *                                                   there (or from the start) up to that size
- * the last one: as it was where the two overlap, and one chain → fsync, rename */
-#include "plugin/client/client.h"
+ * if some of it was there from another time */
+#include "plugin/client/download.h"
 
-#include "plugin/client/unpack.h"
 #include "protocol/artifact/digest.h"
+#include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
-#include "protocol/evidence/chain.h"
+#include "protocol/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,60 +21,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DOWNLOAD_WINDOW 8
-#define DOWNLOAD_SIZE_MAX ((int64_t)1 << 50)
+/* An archive that will be here and unpacked within this time is not also written to a file for the
+ * case that it is cut: all of it would be written twice to spare a rare one these seconds. What can
+ * be expected is seen from the first bytes, as many as these or as came by then. */
+#define DOWNLOAD_SHORT_MS 30000
+#define DOWNLOAD_GUESS_BYTES ((size_t)2 << 20)
+#define DOWNLOAD_GUESS_MS 1000
 
-typedef struct Download Download;
-
-/* One piece that was asked for. Slots are used in turn, so slot order is file order. */
-typedef struct DownloadSlot {
-    Download *download;
-    int64_t offset;
-    int64_t length;
-    Buffer early; /* came before the one in front of it */
-    bool is_asked;
-    bool is_early;
-} DownloadSlot;
-
-/* What is fetched, and when it is right. */
-typedef struct DownloadKind {
-    const char *method;
-    bool may_grow; /* meanwhile: what `isLast` says is of another moment */
-    int (*conclude)(Download *d,
-                    Error *err); /* 1: it is in its place. 0: once more from the start */
-} DownloadKind;
-
-struct Download {
-    const DownloadKind *kind;
-    SlipwayClient *client;
-    char *artifact; /* NULL: the audit log */
-    char *path;
-    char *part;
-    char *directory; /* where it is unpacked; NULL: it is not */
-    char sha256[DIGEST_HEX_SIZE];
-    int64_t size;
-    int64_t piece;
-    int64_t asked;   /* up to here pieces were asked for */
-    int64_t written; /* up to here they are in the file */
-    int fd;
-    Digest *digest; /* NULL: it is made elsewhere */
-    Unpack *unpack; /* which makes the digest */
-    DownloadSlot slots[DOWNLOAD_WINDOW];
-    unsigned first; /* slot of the piece at `written` */
-    unsigned n_asked;
-    bool is_resumed;
-    int copy_fd;       /* log: an earlier copy, or -1 */
-    int64_t copy_size; /* log: of its whole lines */
-    int64_t overlap;   /* log: from here on its bytes are fetched again */
-    ChainHead head;    /* log: what the host says of its end */
-    bool is_evidence;  /* log: the part file is to be looked at */
-    bool is_over;      /* the outcome was told; kept until the last answer came */
-    SlipwayProgressCallback progress;
-    SlipwayDoneCallback done;
-    void *userdata;
-};
-
-static Download *download_free(Download *d)
+Download *download_free(Download *d)
 {
     if (!d) {
         return NULL;
@@ -93,6 +40,8 @@ static Download *download_free(Download *d)
     d->copy_fd = fd_close(d->copy_fd);
     (void)digest_free(d->digest);
     (void)unpack_free(d->unpack);
+    buffer_done(&d->held);
+    error_done(&d->problem);
     free(d->artifact);
     free(d->directory);
     free(d->path);
@@ -100,7 +49,6 @@ static Download *download_free(Download *d)
     free(d);
     return NULL;
 }
-DEFINE_CLEANUP(Download, download_free)
 
 /* Tells the outcome once; pieces on the way keep the object until they are there. */
 static void finish(Download *d, int code, const char *text)
@@ -124,7 +72,7 @@ static void finish(Download *d, int code, const char *text)
     }
 }
 
-static void finish_error(Download *d, int code, Error *err)
+void download_fail(Download *d, int code, Error *err)
 {
     (void)error_wrap(err, d->artifact ? "fetching '%s' into '%s'" : "fetching %s into '%s'",
                      d->artifact ? d->artifact : "the audit log", d->path);
@@ -208,16 +156,30 @@ static int open_part(Download *d, bool from_start, Error *err)
     if (r < 0) {
         return r;
     }
-    if (lseek(d->fd, d->written, SEEK_SET) < 0) {
-        return error_set_errno(err, -errno, "'%s'", d->part);
-    }
-    d->is_resumed = d->written > 0;
-    d->asked = d->written;
-    d->first = 0;
-    return 0;
+    return lseek(d->fd, d->written, SEEK_SET) < 0 ? error_set_errno(err, -errno, "'%s'", d->part)
+                                                  : 0;
 }
 
-static int put_in_place(Download *d, Error *err)
+/* Nothing is on its way: pieces are asked for from the end of the part file on. */
+static int resume(Download *d, Error *err)
+{
+    int r = open_part(d, false, err);
+
+    d->is_resumed = d->written > 0;
+    d->asked = d->written;
+    return r;
+}
+
+static int start_again(Download *d, Error *err)
+{
+    int r = open_part(d, true, err);
+
+    d->is_resumed = false;
+    d->asked = 0;
+    return r;
+}
+
+int download_put_in_place(Download *d, Error *err)
 {
     if (fsync(d->fd) < 0 || rename(d->part, d->path) < 0) {
         return error_set_errno(err, -errno, "putting '%s' in its place", d->path);
@@ -229,7 +191,7 @@ static int put_in_place(Download *d, Error *err)
 static int conclude_wrong(Download *d, const char *sha256, Error *err)
 {
     if (d->is_resumed) {
-        return open_part(d, true, err);
+        return start_again(d, err);
     }
     (void)unlink(d->part);
     return error_set(err, -EBADMSG,
@@ -246,41 +208,67 @@ static int conclude_artifact(Download *d, Error *err)
     if (r < 0) {
         return error_set_errno(err, r, "digest");
     }
-    return strcmp(sha256, d->sha256) == 0 ? put_in_place(d, err) : conclude_wrong(d, sha256, err);
+    return strcmp(sha256, d->sha256) == 0 ? download_put_in_place(d, err)
+                                          : conclude_wrong(d, sha256, err);
 }
 
-/* The archive is no longer needed when it is unpacked; when it cannot be, it is what is left. */
+static int tell_kept(Download *d, Error *err)
+{
+    return error_set(err, d->problem.code, "%s; the archive is kept as '%s'",
+                     error_text(&d->problem), d->path);
+}
+
+/* As announced, and cannot be unpacked: somebody will want to look at it. Where it was not written
+ * to a file, it is fetched once more. */
+static int keep_archive(Download *d, Error *err)
+{
+    int r;
+
+    if (d->fd < 0) {
+        free(TAKE_PTR(d->directory));
+        return start_again(d, err);
+    }
+    r = download_put_in_place(d, err);
+    return r < 0 ? r : tell_kept(d, err);
+}
+
+/* The archive is no longer needed when it is unpacked. */
 static int conclude_archive(Download *d, Error *err)
 {
     _cleanup_(unpack_result_done) UnpackResult result = {0};
     int r;
 
+    if (!d->unpack) {
+        r = conclude_artifact(d, err);
+        return r > 0 ? tell_kept(d, err) : r;
+    }
     unpack_finish(TAKE_PTR(d->unpack), &result);
-    if (result.sha256[0] == '\0') { /* the file could not be read */
+    if (result.sha256[0] == '\0') {
         return error_set(err, result.code, "%s", error_text(&result.error));
     }
     if (!result.is_right) {
         return conclude_wrong(d, result.sha256, err);
     }
-    if (result.code == 0) {
-        (void)unlink(d->part);
-        return 1;
+    if (result.code < 0) {
+        d->problem = result.error;
+        result.error = (Error){0};
+        return keep_archive(d, err);
     }
-    r = put_in_place(d, err);
-    return r < 0 ? r
-                 : error_set(err, result.code, "%s; the archive is kept as '%s'",
-                             error_text(&result.error), d->path);
+    if (d->fd >= 0) {
+        (void)unlink(d->part);
+    }
+    return 1;
 }
 
-static void go_on(Download *d)
+void download_go_on(Download *d)
 {
     _cleanup_error_ Error err = {0};
     int r = 0;
 
-    if (!d->is_over && d->written == d->size) {
+    while (!d->is_over && d->written == d->size) {
         r = d->kind->conclude(d, &err);
         if (r < 0) {
-            finish_error(d, r == -EUCLEAN ? SLIPWAY_ERROR_CONFLICT : SLIPWAY_ERROR_LOCAL, &err);
+            download_fail(d, r == -EUCLEAN ? SLIPWAY_ERROR_CONFLICT : SLIPWAY_ERROR_LOCAL, &err);
         } else if (r > 0) {
             finish(d, 0, NULL);
         }
@@ -289,7 +277,7 @@ static void go_on(Download *d)
         r = ask_for_more(d);
         if (r < 0) {
             (void)error_set(&err, r, "%s", slipway_client_get_error(d->client));
-            finish_error(d, SLIPWAY_ERROR_DISCONNECTED, &err);
+            download_fail(d, SLIPWAY_ERROR_DISCONNECTED, &err);
         }
     }
     if (d->is_over && d->n_asked == 0) {
@@ -297,10 +285,17 @@ static void go_on(Download *d)
     }
 }
 
-static int write_piece(Download *d, const char *data, size_t n, Error *err)
+/* These bytes follow those that are there. */
+static int store(Download *d, const char *data, size_t n, Error *err)
 {
-    int r = fd_write_all(d->fd, data, n);
+    int r;
 
+    if (d->fd < 0) {
+        unpack_give(d->unpack, data, n);
+        d->written += (int64_t)n;
+        return 0;
+    }
+    r = fd_write_all(d->fd, data, n);
     if (r < 0) {
         return error_set_errno(err, r, "writing '%s'", d->part);
     }
@@ -312,8 +307,41 @@ static int write_piece(Download *d, const char *data, size_t n, Error *err)
     if (d->unpack) {
         unpack_tell(d->unpack, d->written);
     }
+    return 0;
+}
+
+/* 1: enough came to see how it goes on, and what came is stored. */
+static int guess(Download *d, const char *data, size_t n, Error *err)
+{
+    int64_t elapsed_ms = MAX(clock_monotonic_ms() - d->started_ms, 1);
+    int r = buffer_append(&d->held, data, n);
+
+    if (r < 0) {
+        return error_set_errno(err, r, "what came");
+    }
+    if (d->held.len < DOWNLOAD_GUESS_BYTES && (int64_t)d->held.len < d->size &&
+        elapsed_ms < DOWNLOAD_GUESS_MS) {
+        return 0;
+    }
+    d->is_undecided = false;
+    if ((double)elapsed_ms * (double)d->size / (double)d->held.len > DOWNLOAD_SHORT_MS) {
+        d->unpack = unpack_free(d->unpack);
+        r = open_part(d, true, err);
+    }
+    r = r == 0 ? store(d, d->held.data, d->held.len, err) : r;
+    buffer_done(&d->held);
+    return r < 0 ? r : 1;
+}
+
+static int take_piece(Download *d, const char *data, size_t n, Error *err)
+{
+    int r = d->is_undecided ? guess(d, data, n, err) : store(d, data, n, err);
+
+    if (r < 0) {
+        return r;
+    }
     if (d->progress) {
-        d->progress((uint64_t)d->written, (uint64_t)d->size, d->userdata);
+        d->progress((uint64_t)d->written + d->held.len, (uint64_t)d->size, d->userdata);
     }
     return 0;
 }
@@ -332,7 +360,7 @@ static int advance(Download *d, Error *err)
             return 0;
         }
         slot->is_early = false;
-        r = write_piece(d, slot->early.data, slot->early.len, err);
+        r = take_piece(d, slot->early.data, slot->early.len, err);
         if (r < 0) {
             return r;
         }
@@ -375,9 +403,9 @@ static void on_chunk(SlipwayClient *client, int64_t offset, const char *data, si
     if (d->is_over) {
         /* only counted */
     } else if (!fits(d, slot, offset, n, is_last, &err)) {
-        finish_error(d, SLIPWAY_ERROR_INTERNAL, &err);
+        download_fail(d, SLIPWAY_ERROR_INTERNAL, &err);
     } else if (slot == &d->slots[d->first]) {
-        r = write_piece(d, data, n, &err);
+        r = take_piece(d, data, n, &err);
         r = r == 0 ? advance(d, &err) : r;
     } else {
         buffer_clear(&slot->early);
@@ -385,12 +413,12 @@ static void on_chunk(SlipwayClient *client, int64_t offset, const char *data, si
         slot->is_early = r == 0;
     }
     if (r < 0) {
-        finish_error(d, SLIPWAY_ERROR_LOCAL, &err);
+        download_fail(d, SLIPWAY_ERROR_LOCAL, &err);
     }
     if (d->is_over) {
         count_asked(d);
     }
-    go_on(d);
+    download_go_on(d);
 }
 
 static void on_read_failed(SlipwayClient *client, const SlipwayJson *result,
@@ -403,10 +431,10 @@ static void on_read_failed(SlipwayClient *client, const SlipwayJson *result,
     slot->is_asked = false;
     if (!d->is_over) {
         (void)error_set(&err, -EREMOTEIO, "%s", error ? error->message : "no piece");
-        finish_error(d, error ? error->code : SLIPWAY_ERROR_INTERNAL, &err);
+        download_fail(d, error ? error->code : SLIPWAY_ERROR_INTERNAL, &err);
     }
     count_asked(d);
-    go_on(d);
+    download_go_on(d);
 }
 
 static int ask(Download *d, DownloadSlot *slot)
@@ -444,8 +472,7 @@ static int read_description(Download *d, const SlipwayJson *artifact)
     return d->artifact ? 0 : -ENOMEM;
 }
 
-static int download_new(SlipwayClient *client, const DownloadKind *kind, const char *path,
-                        Download **ret)
+int download_new(SlipwayClient *client, const DownloadKind *kind, const char *path, Download **ret)
 {
     _cleanup_(download_freep) Download *d = calloc(1, sizeof(*d));
 
@@ -455,6 +482,7 @@ static int download_new(SlipwayClient *client, const DownloadKind *kind, const c
     d->kind = kind;
     d->client = client;
     d->fd = d->copy_fd = -1;
+    d->held = BUFFER_INIT(DOWNLOAD_GUESS_BYTES + CLIENT_LINE_MAX);
     d->piece = client_piece_size(client);
     for (size_t i = 0; i < DOWNLOAD_WINDOW; i++) {
         d->slots[i].download = d;
@@ -494,14 +522,17 @@ static int fetch(SlipwayClient *client, const SlipwayJson *artifact, const char 
     if (r < 0) {
         return r;
     }
-    r = open_part(d, false, &err);
+    d->is_undecided = directory && !file_exists(AT_FDCWD, d->part);
+    r = d->is_undecided ? unpack_start(-1, d->size, d->sha256, directory, &d->unpack, &err)
+                        : resume(d, &err);
     if (r < 0) {
         return client_fail(client, r, "%s", error_text(&err));
     }
     d->progress = progress;
     d->done = done;
     d->userdata = userdata;
-    go_on(TAKE_PTR(d));
+    d->started_ms = clock_monotonic_ms();
+    download_go_on(TAKE_PTR(d));
     return 0;
 }
 
@@ -518,199 +549,4 @@ _public_ int slipway_artifact_unpack(SlipwayClient *client, const SlipwayJson *a
                                      void *userdata)
 {
     return fetch(client, artifact, path, directory, progress, done, userdata);
-}
-
-/* ---- the audit log ----------------------------------------------------------------------------
- */
-
-/* Where the last whole line ends, in a file of `size` bytes; -EBADMSG: nowhere near its end. */
-static int find_whole_end(int fd, int64_t size, int64_t *ret, Error *err)
-{
-    int64_t start = MAX(size - (int64_t)CHAIN_RECORD_MAX, 0);
-    _cleanup_free_ char *tail = malloc(CHAIN_RECORD_MAX);
-    const char *feed;
-    ssize_t n;
-
-    if (!tail) {
-        return error_set(err, -ENOMEM, "out of memory");
-    }
-    n = fd_pread_full(fd, tail, (size_t)(size - start), start);
-    if (n < 0) {
-        return error_set_errno(err, (int)n, "reading its end");
-    }
-    feed = memrchr(tail, '\n', (size_t)n);
-    if (!feed && start > 0) {
-        return error_set(err, -EBADMSG, "it is no audit log");
-    }
-    *ret = feed ? start + (feed - tail) + 1 : 0;
-    return 0;
-}
-
-/* Both have these bytes from `overlap` on; a chain that goes on from them has all before them. */
-static int compare_with_copy(const Download *d, Error *err)
-{
-    int64_t n = d->copy_size - d->overlap;
-    _cleanup_free_ char *old = malloc((size_t)n + 1), *new = malloc((size_t)n + 1);
-
-    if (!old || !new) {
-        return error_set(err, -ENOMEM, "out of memory");
-    }
-    if (fd_pread_full(d->copy_fd, old, (size_t)n, d->overlap) != n ||
-        fd_pread_full(d->fd, new, (size_t)n, d->overlap) != n) {
-        return error_set(err, -EIO, "cannot compare with what is there");
-    }
-    if (memcmp(old, new, (size_t)n) != 0) {
-        return error_set(err, -EUCLEAN,
-                         "what is there is no beginning of the agent's log: it is of another log, "
-                         "or one of the two was changed since");
-    }
-    return 0;
-}
-
-/* What came of a wrong log is kept as it is: somebody will want to look at it. */
-static int conclude_log(Download *d, Error *err)
-{
-    ChainHead head;
-    bool is_torn = false;
-    int64_t end = d->size;
-    int r = compare_with_copy(d, err);
-
-    if (r < 0) {
-        return r;
-    }
-    if (lseek(d->fd, 0, SEEK_SET) < 0) {
-        return error_set_errno(err, -errno, "'%s'", d->part);
-    }
-    r = chain_check(d->fd, &d->head, d->head.seq > 0, NULL, NULL, &head, &is_torn, err);
-    if (r == -EBADMSG) {
-        d->is_evidence = true;
-        (void)error_wrap(err, "the log, kept as '%s', is not as it was written", d->part);
-        return -EUCLEAN;
-    }
-    /* The record at the end is being written, or was when the host crashed: it is none yet. */
-    r = r == 0 && is_torn ? find_whole_end(d->fd, d->size, &end, err) : r;
-    if (r == 0 && end < d->size && ftruncate(d->fd, end) < 0) {
-        r = error_set_errno(err, -errno, "'%s'", d->part);
-    }
-    return r < 0 ? r : put_in_place(d, err);
-}
-
-static int copy_bytes(int from, int to, int64_t n)
-{
-    char chunk[65536];
-
-    for (int64_t at = 0; at < n;) {
-        ssize_t got = fd_pread_full(from, chunk, (size_t)MIN((int64_t)sizeof(chunk), n - at), at);
-        int r = got > 0 ? fd_write_all(to, chunk, (size_t)got) : got < 0 ? (int)got : -EIO;
-
-        if (r < 0) {
-            return r;
-        }
-        at += got;
-    }
-    return 0;
-}
-
-/* The copy that is there, if any, up to its last piece, becomes the beginning of the part file. */
-static int open_log_part(Download *d, Error *err)
-{
-    struct stat st = {0};
-    int r = 0;
-
-    d->copy_fd = open(d->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if ((d->copy_fd < 0 && errno != ENOENT) || (d->copy_fd >= 0 && fstat(d->copy_fd, &st) < 0)) {
-        return error_set_errno(err, -errno, "'%s'", d->path);
-    }
-    if (d->copy_fd >= 0 && !S_ISREG(st.st_mode)) {
-        return error_set(err, -EINVAL, "'%s' is not a regular file", d->path);
-    }
-    r = d->copy_fd >= 0 ? find_whole_end(d->copy_fd, st.st_size, &d->copy_size, err) : 0;
-    if (r < 0) {
-        return error_wrap(err, "'%s'", d->path);
-    }
-    d->overlap = MAX(d->copy_size - d->piece, 0);
-    d->fd = open(d->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-    r = d->fd < 0 ? -errno : copy_bytes(d->copy_fd, d->fd, d->overlap);
-    if (r < 0) {
-        return error_set_errno(err, r, "'%s'", d->part);
-    }
-    d->written = d->asked = d->overlap;
-    return 0;
-}
-
-static int read_log_state(Download *d, const SlipwayJson *result, Error *err)
-{
-    const char *sha256 = slipway_json_get_string(result, "/head/sha256", "");
-    int64_t seq = slipway_json_get_int(result, "/head/seq", 0);
-
-    d->size = slipway_json_get_int(result, "/size", -1);
-    if (d->size < 0 || d->size > DOWNLOAD_SIZE_MAX) {
-        return error_set(err, -EPROTO, "the agent does not say how long it is");
-    }
-    if (seq > 0 && strlen(sha256) == DIGEST_HEX_SIZE - 1) {
-        d->head.seq = (uint64_t)seq;
-        memcpy(d->head.sha256, sha256, DIGEST_HEX_SIZE);
-    }
-    if (d->size < d->copy_size) {
-        return error_set(err, -EUCLEAN,
-                         "the agent's log has %lld bytes, what is there of it %lld: records were "
-                         "taken away from its end",
-                         (long long)d->size, (long long)d->copy_size);
-    }
-    return 0;
-}
-
-static void on_log_state(SlipwayClient *client, const SlipwayJson *result,
-                         const SlipwayError *error, void *userdata)
-{
-    Download *d = userdata;
-    _cleanup_error_ Error err = {0};
-    int r =
-        error ? error_set(&err, -EREMOTEIO, "%s", error->message) : read_log_state(d, result, &err);
-
-    if (r < 0) {
-        finish_error(d,
-                     error           ? error->code
-                     : r == -EUCLEAN ? SLIPWAY_ERROR_CONFLICT
-                                     : SLIPWAY_ERROR_INTERNAL,
-                     &err);
-    }
-    go_on(d);
-}
-
-static const DownloadKind log_kind = {
-    .method = "audit/read",
-    .may_grow = true,
-    .conclude = conclude_log,
-};
-
-_public_ int slipway_audit_download(SlipwayClient *client, const char *path,
-                                    SlipwayProgressCallback progress, SlipwayDoneCallback done,
-                                    void *userdata)
-{
-    _cleanup_(download_freep) Download *d = NULL;
-    _cleanup_json_ Json *params = json_new_object();
-    _cleanup_error_ Error err = {0};
-    ClientRequest *request;
-    int r = params ? json_set_int(params, "offset", 0) : -ENOMEM;
-
-    r = r == 0 ? json_set_int(params, "length", 1) : r;
-    r = r == 0 ? download_new(client, &log_kind, path, &d) : r;
-    if (r < 0) {
-        return r;
-    }
-    r = open_log_part(d, &err);
-    if (r < 0) {
-        return client_fail(client, r, "%s", error_text(&err));
-    }
-    d->progress = progress;
-    d->done = done;
-    d->userdata = userdata;
-    r = client_send(client, d->kind->method, params, on_log_state, d, &request);
-    if (r < 0) {
-        (void)unlink(d->part);
-        return r;
-    }
-    (void)TAKE_PTR(d);
-    return 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The file itself is what lies between the two threads: nothing of it waits in memory, however much
- * faster one is than the other, and what was fetched survives whatever becomes of either. */
+/* A file is itself what lies between the two threads: nothing of it waits in memory, however much
+ * faster one is than the other, and what was fetched survives whatever becomes of either. What is
+ * given lies in a ring: it is copied twice, which is far less than writing and reading a file, but
+ * the faster one has to wait. */
 #include "plugin/client/unpack.h"
 
 #include "protocol/artifact/archive.h"
@@ -15,6 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Some pieces, so that the two need not take turns. */
+#define RING_SIZE ((int64_t)2 << 20)
+
 #define DRAIN_SIZE ((size_t)256 << 10)
 
 struct Unpack {
@@ -22,21 +27,24 @@ struct Unpack {
     bool has_thread;
 
     /* Of the thread, until it has ended. */
-    int fd;
+    int fd; /* -1: the bytes are given */
     int parent_fd;
     char *name;
     char *directory;
     int64_t size;
-    int64_t position;
     char wanted[DIGEST_HEX_SIZE];
     Digest *digest;
     bool is_digested; /* all of it: the result has the digest */
     UnpackResult result;
 
+    char *ring; /* the byte at `n` of all is at `n % RING_SIZE`; NULL: there is a file */
+
     pthread_mutex_t mutex; /* of what follows */
     pthread_cond_t changed;
-    int64_t available;
+    int64_t available; /* so far came */
+    int64_t position;  /* so far was taken; set by the thread alone */
     bool is_stopped;
+    bool has_ended;
 };
 
 void unpack_result_done(UnpackResult *result)
@@ -62,6 +70,26 @@ static int64_t wait_for_bytes(Unpack *u)
     return n;
 }
 
+static void set_position(Unpack *u, int64_t position)
+{
+    (void)pthread_mutex_lock(&u->mutex);
+    u->position = position;
+    if (u->ring) {
+        (void)pthread_cond_signal(&u->changed);
+    }
+    (void)pthread_mutex_unlock(&u->mutex);
+}
+
+/* Up to `n` bytes, or to the ring's end. */
+static size_t take_from_ring(const Unpack *u, void *data, size_t n)
+{
+    int64_t at = u->position % RING_SIZE;
+
+    n = (size_t)MIN((int64_t)n, RING_SIZE - at);
+    memcpy(data, u->ring + at, n);
+    return n;
+}
+
 static ssize_t read_more(void *data, size_t n, void *userdata)
 {
     Unpack *u = userdata;
@@ -72,16 +100,15 @@ static ssize_t read_more(void *data, size_t n, void *userdata)
     if (available <= 0) {
         return (ssize_t)available;
     }
-    got = fd_pread_full(u->fd, data, (size_t)MIN((int64_t)n, available), u->position);
+    n = (size_t)MIN((int64_t)n, available);
+    got =
+        u->ring ? (ssize_t)take_from_ring(u, data, n) : fd_pread_full(u->fd, data, n, u->position);
     if (got <= 0) {
         return got < 0 ? got : -EIO; /* somebody made it shorter */
     }
+    set_position(u, u->position + got);
     r = digest_update(u->digest, data, (size_t)got);
-    if (r < 0) {
-        return r;
-    }
-    u->position += got;
-    return got;
+    return r < 0 ? r : got;
 }
 
 /* What stands behind the archive's end, or behind the place where unpacking failed, belongs to the
@@ -134,6 +161,10 @@ static void *run(void *userdata)
             (void)!digest_rest(u); /* then nobody knows, and it is not right */
         }
     }
+    (void)pthread_mutex_lock(&u->mutex);
+    u->has_ended = true;
+    (void)pthread_cond_signal(&u->changed);
+    (void)pthread_mutex_unlock(&u->mutex);
     return NULL;
 }
 
@@ -163,6 +194,7 @@ Unpack *unpack_free(Unpack *u)
     u->fd = fd_close(u->fd);
     u->parent_fd = fd_close(u->parent_fd);
     (void)digest_free(u->digest);
+    free(u->ring);
     unpack_result_done(&u->result);
     free(u->directory);
     free(u->name);
@@ -176,6 +208,35 @@ void unpack_tell(Unpack *u, int64_t n_bytes)
     u->available = n_bytes;
     (void)pthread_cond_signal(&u->changed);
     (void)pthread_mutex_unlock(&u->mutex);
+}
+
+/* How much of the ring from `available` on is free, waiting for some; 0: nobody takes any more. */
+static size_t wait_for_room(Unpack *u)
+{
+    int64_t room;
+
+    (void)pthread_mutex_lock(&u->mutex);
+    while (!u->has_ended && u->available - u->position == RING_SIZE) {
+        (void)pthread_cond_wait(&u->changed, &u->mutex);
+    }
+    room = u->has_ended ? 0 : RING_SIZE - (u->available - u->position);
+    (void)pthread_mutex_unlock(&u->mutex);
+    return (size_t)MIN(room, RING_SIZE - u->available % RING_SIZE);
+}
+
+void unpack_give(Unpack *u, const char *data, size_t n)
+{
+    while (n > 0) {
+        size_t part = MIN(wait_for_room(u), n);
+
+        if (part == 0) {
+            return;
+        }
+        memcpy(u->ring + u->available % RING_SIZE, data, part);
+        unpack_tell(u, u->available + (int64_t)part);
+        data += part;
+        n -= part;
+    }
 }
 
 void unpack_finish(Unpack *u, UnpackResult *ret)
@@ -225,6 +286,18 @@ static int start_thread(Unpack *u)
     return -r;
 }
 
+static int duplicate(Unpack *u, int file_fd, Error *err)
+{
+    u->fd = fcntl(file_fd, F_DUPFD_CLOEXEC, 3);
+    return u->fd < 0 ? error_set_errno(err, -errno, "the file to unpack") : 0;
+}
+
+static int make_ring(Unpack *u, Error *err)
+{
+    u->ring = malloc((size_t)RING_SIZE);
+    return u->ring ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
 int unpack_start(int file_fd, int64_t size, const char *sha256, const char *directory, Unpack **ret,
                  Error *err)
 {
@@ -238,9 +311,10 @@ int unpack_start(int file_fd, int64_t size, const char *sha256, const char *dire
     (void)pthread_cond_init(&u->changed, NULL);
     u->size = size;
     u->parent_fd = -1;
-    u->fd = fcntl(file_fd, F_DUPFD_CLOEXEC, 3);
-    if (u->fd < 0) {
-        return error_set_errno(err, -errno, "the file to unpack");
+    u->fd = -1;
+    r = file_fd >= 0 ? duplicate(u, file_fd, err) : make_ring(u, err);
+    if (r < 0) {
+        return r;
     }
     (void)stpncpy(u->wanted, sha256, sizeof(u->wanted) - 1);
     u->directory = strdup(directory);

@@ -283,8 +283,10 @@ int slipway_artifact_download(SlipwayClient *client, const SlipwayJson *artifact
 /* The same for an artifact of format tar.zst, which is unpacked into the fresh directory
  * `directory` while it comes, by a thread that ends before `done` is called. The directory appears
  * when size and digest are right, and `path` is not left; where the archive is right and cannot be
- * unpacked (as slipway_archive_unpack says), it is kept as `path`. Whoever processes the last piece
- * waits for what is not unpacked by then. -EEXIST: `directory` is there already. */
+ * unpacked (as slipway_archive_unpack says), it is kept as `path`. One that will be there within
+ * half a minute is not written to `path.part` meanwhile, so if it is cut, it is fetched anew.
+ * Whoever processes a piece waits for the thread where that is behind. -EEXIST: `directory` is
+ * there already. */
 int slipway_artifact_unpack(SlipwayClient *client, const SlipwayJson *artifact, const char *path,
                             const char *directory, SlipwayProgressCallback progress,
                             SlipwayDoneCallback done, void *userdata);

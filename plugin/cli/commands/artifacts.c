@@ -100,9 +100,8 @@ const Command command_artifacts = {
     .summary = "list or fetch what a call made",
     .description =
         "Lists the artifacts of a call; with `get` fetches all of them, or one. Size and SHA-256 "
-        "are "
-        "checked, a transfer that was cut is gone on with, and archives are unpacked into a fresh "
-        "directory of the artifact's name.",
+        "are checked, a long transfer that was cut is gone on with, and archives are unpacked into "
+        "a fresh directory of the artifact's name.",
     .options = options,
     .min_arguments = 1,
     .max_arguments = 2,

@@ -125,13 +125,15 @@ static void test_no_unpack(void **state)
     (void)slipway_json_unref(artifacts);
 }
 
-/* Right by its digest and no archive all the same: it is kept, to be looked at. */
+/* Right by its digest and no archive all the same: it is fetched once more and kept, to be looked
+ * at. */
 static void test_broken_archive(void **state)
 {
     CliFixture *f = *state;
     SlipwayJson *artifacts = describe("app", "tar.zst", 6, HELLO_SHA256);
 
     serve(f, 2, "hello\n", 6);
+    serve(f, 3, "hello\n", 6);
     cli_connect(f, "--color", "never");
     assert_int_equal(fetch(f, artifacts, NULL, false), EXIT_ACTION_FAILED);
     cli_expect_error_has(f, "the archive is kept as '");

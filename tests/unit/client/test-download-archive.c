@@ -124,15 +124,13 @@ static void test_archive_wrong(void **state)
     assert_int_equal(scratch_count(f->scratch->fd, "."), 0);
 }
 
-/* As announced, and no archive: it is kept, to be looked at. */
-static void test_archive_that_is_none(void **state)
+/* As announced, and no archive: it is kept, to be looked at. What came without a file is fetched
+ * once more for that. */
+static void expect_kept(Fixture *f)
 {
-    Fixture *f = *state;
     _cleanup_free_ char *got = NULL;
     size_t n;
 
-    assert_int_equal(unpack(f), 0);
-    answer_from(f, 0, f->content);
     assert_int_equal(f->outcome.n, 1);
     assert_int_equal(f->outcome.code, SLIPWAY_ERROR_LOCAL);
     assert_non_null(strstr(f->outcome.text, "the archive is kept as '"));
@@ -142,6 +140,44 @@ static void test_archive_that_is_none(void **state)
     assert_int_equal(scratch_count(f->scratch->fd, "."), 1);
 }
 
+static void test_archive_that_is_none(void **state)
+{
+    Fixture *f = *state;
+
+    assert_int_equal(unpack(f), 0);
+    answer_from(f, 0, f->content);
+    assert_int_equal(f->outcome.n, 0);
+    f->outcome.progress = 0;
+    answer_from(f, 0, f->content);
+    expect_kept(f);
+}
+
+static void test_resumed_archive_that_is_none(void **state)
+{
+    Fixture *f = *state;
+
+    scratch_write(f->scratch->fd, "file.part", f->content, PIECE, 0600);
+    assert_int_equal(unpack(f), 0);
+    answer_from(f, PIECE, f->content);
+    expect_kept(f);
+}
+
+static void test_empty_archive(void **state)
+{
+    Fixture *f = *state;
+    char sha256[DIGEST_HEX_SIZE];
+
+    assert_int_equal(digest_bytes("", 0, sha256), 0);
+    assert_int_equal(slipway_json_set_int(f->artifact, "/size", 0), 0);
+    assert_int_equal(slipway_json_set_string(f->artifact, "/sha256", sha256), 0);
+    assert_int_equal(unpack(f), 0);
+    assert_int_equal(f->outcome.n, 1);
+    assert_non_null(strstr(f->outcome.text, "the archive is kept as '"));
+    scratch_expect_text(f->scratch->fd, "file", "");
+    assert_int_equal(scratch_count(f->scratch->fd, "."), 1);
+}
+
+/* One that was short would be here by now; nothing is left of it. */
 static void test_archive_cut(void **state)
 {
     Fixture *f = *state;
@@ -152,8 +188,39 @@ static void test_archive_cut(void **state)
     fake_agent_hang_up(&f->pair->agent);
     assert_int_equal(slipway_client_process(f->pair->client), -ENOTCONN);
     expect_failure(f, SLIPWAY_ERROR_DISCONNECTED, "fetching");
-    assert_true(file_exists(f->scratch->fd, "file.part"));
+    assert_int_equal(scratch_count(f->scratch->fd, "."), 0);
+}
+
+/* One that will take long is written to a file, to be gone on with, and so are its first bytes. */
+static void test_long_archive_cut(void **state)
+{
+    static char content[10 * PIECE];
+    Fixture *f = *state;
+    struct stat st;
+
+    for (size_t i = 0; i < sizeof(content); i++) {
+        content[i] = (char)(i * i >> 8);
+    }
+    assert_int_equal(slipway_json_set_int(f->artifact, "/size", (int64_t)1 << 45), 0);
+    assert_int_equal(unpack(f), 0);
+    for (int64_t offset = 0; offset < 10 * PIECE; offset += PIECE) {
+        Json *request = fake_agent_expect(&f->pair->agent, f->pair->client, "artifacts/read");
+
+        assert_int_equal(json_as_int(json_pointer(request, "/params/offset"), -1), offset);
+        answer_piece(f, request, content, "");
+        assert_int_equal(f->outcome.progress, offset + PIECE);
+    }
+    fake_agent_hang_up(&f->pair->agent);
+    assert_int_equal(slipway_client_process(f->pair->client), -ENOTCONN);
+    expect_failure(f, SLIPWAY_ERROR_DISCONNECTED, "fetching");
     assert_int_equal(scratch_count(f->scratch->fd, "."), 1);
+    assert_int_equal(fstatat(f->scratch->fd, "file.part", &st, 0), 0);
+    assert_int_equal(st.st_size, 10 * PIECE);
+    {
+        _cleanup_free_ char *got = scratch_read(f->scratch->fd, "file.part", NULL);
+
+        assert_memory_equal(got, content, 10 * PIECE);
+    }
 }
 
 static void test_archive_there_already(void **state)
@@ -175,7 +242,10 @@ int main(void)
         cmocka_unit_test(test_archive_resumed_wrong),
         download_test(test_archive_wrong),
         download_test(test_archive_that_is_none),
+        download_test(test_resumed_archive_that_is_none),
+        download_test(test_empty_archive),
         download_test(test_archive_cut),
+        download_test(test_long_archive_cut),
         download_test(test_archive_there_already),
     };
 

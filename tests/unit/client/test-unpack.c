@@ -5,6 +5,7 @@
 #include "tests/unit/scratch.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #define CONTENT "what is in it"
 
@@ -166,6 +167,65 @@ static void test_shortened(void **state)
     expect_nothing(f);
 }
 
+/* Bytes without a file, more than fit between the two threads, in pieces of all sizes. */
+static void test_given(void **state)
+{
+    static const size_t steps[] = {1000, 262144, 1000003, 9000000};
+    Fixture *f = *state;
+    _cleanup_(archive_writer_freep) ArchiveWriter *writer = NULL;
+    _cleanup_free_ char *content = malloc(8000000), *bytes = NULL;
+    _cleanup_fd_ int fd = openat(f->scratch->fd, "large", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ArchiveSummary summary;
+    size_t n;
+
+    for (size_t i = 0; i < 8000000; i++) {
+        content[i] = (char)(i * i >> 8);
+    }
+    assert_int_equal(archive_writer_new(ARCHIVE_TAR, 0, fd, 0, &writer, NULL), 0);
+    assert_int_equal(archive_writer_add_bytes(writer, "file", content, 8000000, 0644, NULL), 0);
+    assert_int_equal(archive_writer_finish(writer, &summary, NULL), 0);
+    bytes = scratch_read(f->scratch->fd, "large", &n);
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        _cleanup_(unpack_result_done) UnpackResult result = {0};
+        _cleanup_free_ char *got = NULL;
+        Unpack *u = NULL;
+
+        assert_int_equal(unpack_start(-1, (int64_t)n, summary.sha256, f->directory, &u, NULL), 0);
+        for (size_t at = 0; at < n; at += steps[i]) {
+            unpack_give(u, bytes + at, MIN(steps[i], n - at));
+        }
+        unpack_finish(u, &result);
+        assert_int_equal(result.code, 0);
+        assert_true(result.is_right);
+        got = scratch_read(f->scratch->fd, "out/file", NULL);
+        assert_memory_equal(got, content, 8000000);
+        assert_int_equal(file_remove_tree(f->scratch->fd, "out", NULL), 0);
+    }
+}
+
+/* What is given to a thread that cannot unpack it is digested; whoever gives never waits for ever.
+ */
+static void test_given_no_archive(void **state)
+{
+    Fixture *f = *state;
+    _cleanup_(unpack_result_done) UnpackResult result = {0};
+    _cleanup_free_ char *noise = malloc(5000000);
+    char sha256[DIGEST_HEX_SIZE];
+    Unpack *u = NULL;
+
+    memset(noise, 'x', 5000000);
+    assert_int_equal(digest_bytes(noise, 5000000, sha256), 0);
+    assert_int_equal(unpack_start(-1, 5000000, sha256, f->directory, &u, NULL), 0);
+    unpack_give(u, noise, 5000000);
+    unpack_finish(u, &result);
+    assert_int_equal(result.code, -EBADMSG);
+    assert_true(result.is_right);
+    assert_int_equal(unpack_start(-1, 5000000, sha256, f->directory, &u, NULL), 0);
+    unpack_give(u, noise, 4000000);
+    assert_null(unpack_free(u));
+    expect_nothing(f);
+}
+
 static void test_bad_places(void **state)
 {
     Fixture *f = *state;
@@ -175,7 +235,7 @@ static void test_bad_places(void **state)
     assert_int_equal(mkdirat(f->scratch->fd, "out", 0755), 0);
     assert_int_equal(unpack_start(f->fd, 1, f->sha256, f->directory, &u, &err), -EEXIST);
     assert_int_equal(unpack_start(f->fd, 1, f->sha256, "/nowhere/out", &u, NULL), -ENOENT);
-    assert_int_equal(unpack_start(-1, 1, f->sha256, f->directory, &u, NULL), -EBADF);
+    assert_int_equal(unpack_start(INT_MAX, 1, f->sha256, f->directory, &u, NULL), -EBADF);
     assert_null(u);
 }
 
@@ -184,7 +244,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         unpack_test(test_grows_byte_by_byte), unpack_test(test_wrong_digest),
         unpack_test(test_no_archive),         unpack_test(test_stopped),
-        unpack_test(test_shortened),          unpack_test(test_bad_places),
+        unpack_test(test_shortened),          unpack_test(test_given),
+        unpack_test(test_given_no_archive),   unpack_test(test_bad_places),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
