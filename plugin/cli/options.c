@@ -8,8 +8,8 @@
 
 const Option options_global[] = {
     {"agent", OPTION_TEXT, "ADDRESS", NULL,
-     "where the agent is: unix:PATH, stdio: or stdio:COMMAND (default: $SLIPWAY_AGENT, else the "
-     "host's or the user's socket, else one is started)"},
+     "where the agent is: unix:PATH, ssh://[USER@]HOST[:PORT][/STATE], stdio: or stdio:COMMAND "
+     "(default: $SLIPWAY_AGENT, else the host's or the user's socket, else one is started)"},
     {"json", OPTION_FLAG, NULL, NULL,
      "for machines: each event and result is one JSON object on a line of stdout"},
     {"raw", OPTION_FLAG, NULL, NULL,

@@ -55,6 +55,12 @@ void session_done(Session *s)
 
 static int unreachable(Session *s)
 {
+    const char *address = options_text(s->options, "agent", getenv("SLIPWAY_AGENT"));
+
+    if (address && strncmp(address, "ssh://", strlen("ssh://")) == 0) { /* it says what to do */
+        output_say(&s->output, "slipway: no agent: %s", slipway_client_get_error(s->client));
+        return EXIT_UNREACHABLE;
+    }
     output_say(&s->output,
                "slipway: no agent: %s\n"
                "Start one with `slipway-agent --listen unix:PATH` and name it with --agent or "

@@ -122,7 +122,8 @@ static int begin(SlipwayClient *client)
     int r;
 
     set_state(client, CLIENT_INITIALIZING);
-    client->initialize_by = clock_monotonic_ms() + CLIENT_INITIALIZE_MS;
+    client->initialize_by =
+        clock_monotonic_ms() + transport_get_patience_ms(&client->transport, CLIENT_INITIALIZE_MS);
     client->requests = NULL;
     client->requests_end = &client->requests;
     client->n_sent = 0;
@@ -396,9 +397,21 @@ static int exchange(SlipwayClient *client)
     if (r == 0 && client->state == CLIENT_INITIALIZING &&
         clock_monotonic_ms() >= client->initialize_by) {
         r = client_fail(client, -ETIMEDOUT, "the agent did not answer within %d s",
-                        CLIENT_INITIALIZE_MS / 1000);
+                        transport_get_patience_ms(&client->transport, CLIENT_INITIALIZE_MS) / 1000);
     }
     return r;
+}
+
+/* Whoever carried the bytes may know better than "the agent hung up". */
+static void take_reason(SlipwayClient *client)
+{
+    bool is_final = false;
+    _cleanup_free_ char *text = transport_take_reason(&client->transport, &is_final);
+
+    if (text) {
+        (void)client_fail(client, -ENOTCONN, "%s", text);
+        client->is_abandoned |= is_final;
+    }
 }
 
 static int process(SlipwayClient *client)
@@ -421,6 +434,9 @@ static int process(SlipwayClient *client)
     }
     if (!client->error.code) {
         (void)client_fail(client, r, "%s", strerror(-r));
+    }
+    if (r != -EPROTO) {
+        take_reason(client);
     }
     /* Whoever breaks the protocol will do so again. */
     client->is_abandoned |= r == -EPROTO;

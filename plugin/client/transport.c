@@ -6,6 +6,7 @@
 #include "protocol/base/fd.h"
 #include "protocol/base/file.h"
 #include "protocol/base/text.h"
+#include "protocol/ssh/ssh-address.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +29,11 @@ extern char **environ;
 #define SYSTEM_SOCKET "/run/slipway/agent.sock"
 #define SYSTEM_STATE "/var/lib/slipway"
 #define AGENT_PROGRAM "slipway-agent"
+#define SSH_PROGRAM "slipway-ssh"
+/* What slipway-ssh says at most; a reason of several lines is far below. */
+#define REASON_MAX ((size_t)16 << 10)
+/* slipway-ssh's descriptor for it. */
+#define STATUS_FD 3
 
 /* ---- starting an agent ------------------------------------------------------------------------
  */
@@ -52,7 +58,8 @@ static int spawn_attributes(posix_spawnattr_t *attributes)
     return 0;
 }
 
-static int spawn_with_socket(char *const *argv, int fd, pid_t *ret)
+/* `status_fd` (-1: none) becomes descriptor 3. */
+static int spawn_with_socket(char *const *argv, int fd, int status_fd, pid_t *ret)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -68,25 +75,27 @@ static int spawn_with_socket(char *const *argv, int fd, pid_t *ret)
     }
     r = posix_spawn_file_actions_adddup2(&actions, fd, STDIN_FILENO);
     r = r == 0 ? posix_spawn_file_actions_adddup2(&actions, fd, STDOUT_FILENO) : r;
+    if (r == 0 && status_fd >= 0) {
+        r = posix_spawn_file_actions_adddup2(&actions, status_fd, STATUS_FD);
+    }
     r = r == 0 ? posix_spawnp(ret, argv[0], &actions, &attributes, argv, environ) : r;
     (void)posix_spawn_file_actions_destroy(&actions);
     (void)posix_spawnattr_destroy(&attributes);
     return -r;
 }
 
-/* The agent beside this program, as in a build tree or an unpacked archive; else by name from PATH.
- * In a build tree it is in the sibling folder that is its room. */
-static char *find_agent(void)
+/* A program of ours beside this one, as in an unpacked archive, or (in a build tree, or installed)
+ * in one of `places` from there; else `otherwise`. The caller's. */
+static char *find_program(const char *name, const char *const *places, const char *otherwise)
 {
-    static const char *const places[] = {"", "../agent/", "../../agent/"};
     char self[PATH_MAX], *path;
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
     if (n > 0) {
         self[n] = '\0';
         (void)dirname(self);
-        for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-            if (asprintf(&path, "%s/%s%s", self, places[i], AGENT_PROGRAM) < 0) {
+        for (; *places; places++) {
+            if (asprintf(&path, "%s/%s%s", self, *places, name) < 0) {
                 return NULL;
             }
             if (access(path, X_OK) == 0) {
@@ -95,14 +104,30 @@ static char *find_agent(void)
             free(path);
         }
     }
-    return strdup(AGENT_PROGRAM);
+    return strdup(otherwise);
 }
 
-static int open_stdio(Transport *t, const char *command, Error *err)
+/* Else by name from PATH. */
+static char *find_agent(void)
+{
+    static const char *const places[] = {"", "../agent/", "../../agent/", NULL};
+
+    return find_program(AGENT_PROGRAM, places, AGENT_PROGRAM);
+}
+
+/* Else where it was installed. */
+static char *find_ssh(void)
+{
+    static const char *const places[] = {"", "../ssh/", "../../../plugin/ssh/",
+                                         "../libexec/slipway/", NULL};
+
+    return find_program(SSH_PROGRAM, places, SLIPWAY_LIBEXEC "/" SSH_PROGRAM);
+}
+
+/* Starts a program on the other end of a socket, which becomes the transport's. */
+static int start(Transport *t, char *const *argv, int status_fd, Error *err)
 {
     _cleanup_fd_ int ours = -1, theirs = -1;
-    _cleanup_free_ char *program = NULL;
-    char *argv[] = {(char *)"sh", (char *)"-c", NULL, NULL};
     int pair[2], r;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -110,20 +135,10 @@ static int open_stdio(Transport *t, const char *command, Error *err)
     }
     ours = pair[0];
     theirs = pair[1];
-    if (*command) {
-        argv[2] = (char *)command;
-    } else {
-        program = find_agent();
-        if (!program) {
-            return error_set(err, -ENOMEM, "out of memory");
-        }
-        argv[0] = program;
-        argv[1] = (char *)"--stdio";
-    }
-    r = spawn_with_socket(argv, theirs, &t->pid);
+    r = spawn_with_socket(argv, theirs, status_fd, &t->pid);
     if (r < 0) {
         t->pid = 0;
-        return error_set_errno(err, r, "starting '%s --stdio'", *command ? "sh" : argv[0]);
+        return error_set_errno(err, r, "starting '%s %s'", argv[0], argv[1]);
     }
     r = fd_set_nonblock(ours, true);
     if (r < 0) {
@@ -131,6 +146,71 @@ static int open_stdio(Transport *t, const char *command, Error *err)
     }
     t->fd = TAKE_FD(ours);
     return 0;
+}
+
+static int open_stdio(Transport *t, const char *command, Error *err)
+{
+    _cleanup_free_ char *program = NULL;
+    char *argv[] = {(char *)"sh", (char *)"-c", (char *)command, NULL};
+
+    if (!*command) {
+        program = find_agent();
+        if (!program) {
+            return error_set(err, -ENOMEM, "out of memory");
+        }
+        argv[0] = program;
+        argv[1] = (char *)"--stdio";
+        argv[2] = NULL;
+    }
+    return start(t, argv, -1, err);
+}
+
+/* ---- over SSH ---------------------------------------------------------------------------------
+ * By a program of its own (plugin/ssh/main.c). What is wrong with the address is told here and now,
+ * what is wrong with the way to the host when slipway-ssh hangs up. */
+
+static int open_ssh(Transport *t, const char *address, Error *err)
+{
+    _cleanup_ssh_address_ SshAddress parsed = {0};
+    _cleanup_free_ char *program = find_ssh();
+    _cleanup_fd_ int ours = -1, theirs = -1;
+    char *argv[] = {program, (char *)address, NULL};
+    int pair[2], r = ssh_address_parse(address, &parsed, err);
+
+    if (r < 0) {
+        return r;
+    }
+    if (!program || pipe2(pair, O_CLOEXEC) < 0) {
+        return error_set_errno(err, program ? -errno : -ENOMEM, "making a pipe for " SSH_PROGRAM);
+    }
+    ours = pair[0];
+    theirs = pair[1];
+    r = fd_set_nonblock(ours, true);
+    r = r < 0 ? error_set_errno(err, r, "a pipe") : start(t, argv, theirs, err);
+    if (r == 0) {
+        t->status_fd = TAKE_FD(ours);
+    }
+    return r;
+}
+
+char *transport_take_reason(Transport *t, bool *ret_is_final)
+{
+    _cleanup_free_ char *text = malloc(REASON_MAX);
+    ssize_t n = text && t->status_fd >= 0 ? fd_read_full(t->status_fd, text, REASON_MAX - 1) : 0;
+    char *space;
+
+    if (n <= 0) {
+        return NULL;
+    }
+    text[n] = '\0';
+    space = strchr(text, ' ');
+    *ret_is_final = text_has_prefix(text, "final ");
+    return space ? strdup(space + 1) : NULL;
+}
+
+int transport_get_patience_ms(const Transport *t, int usual_ms)
+{
+    return t->status_fd >= 0 ? TRANSPORT_SSH_PATIENCE_MS : usual_ms;
 }
 
 /* ---- sockets ----------------------------------------------------------------------------------
@@ -170,9 +250,12 @@ static int open_address(Transport *t, const char *address, Error *err)
         r = open_unix(t, address + strlen("unix:"), err);
     } else if (text_has_prefix(address, "stdio:")) {
         r = open_stdio(t, address + strlen("stdio:"), err);
+    } else if (text_has_prefix(address, "ssh:")) {
+        r = open_ssh(t, address, err);
     } else {
         return error_set(err, -EINVAL,
-                         "'%s' is no agent's address: it is unix:PATH, stdio: or stdio:COMMAND",
+                         "'%s' is no agent's address: it is unix:PATH, ssh://[USER@]HOST[:PORT], "
+                         "stdio: or stdio:COMMAND",
                          address);
     }
     return r;
@@ -287,6 +370,7 @@ void transport_close(Transport *t)
     static const int signals[] = {SIGTERM, SIGKILL};
 
     t->fd = fd_close(t->fd);
+    t->status_fd = fd_close(t->status_fd);
     if (t->pid <= 0) {
         return;
     }

@@ -114,6 +114,9 @@ SlipwayClient *slipway_client_free(SlipwayClient *client);
 /* Where an agent is:
  *
  *     unix:PATH        its socket
+ *     ssh://[USER@]HOST[:PORT][/STATE][?agent=PROGRAM][&config=PATH]
+ *                      `slipway-agent --stdio` on another host, by the user's ssh_config, keys and
+ *                      known_hosts ($SLIPWAY_SSH_CONFIG: by another ssh_config)
  *     stdio:           `slipway-agent --stdio`, started from beside this program or from PATH
  *     stdio:COMMAND    the same by a command line of your own, given to sh -c
  *     NULL             $SLIPWAY_AGENT (one of the above); else unix:/run/slipway/agent.sock if it
@@ -121,7 +124,8 @@ SlipwayClient *slipway_client_free(SlipwayClient *client);
  *                      ($SLIPWAY_STATE, $XDG_STATE_HOME/slipway, ~/.local/state/slipway; for root
  *                      /var/lib/slipway) if it is there; else stdio:
  *
- * Returns when the connection stands; `initialize` is on its way and requests may follow at once.
+ * Returns when the connection stands (over SSH: when it is begun; what is wrong with the way is
+ * told by slipway_client_process()); `initialize` is on its way and requests may follow at once.
  * -EINVAL: no such kind of address. Other errors: could not connect or start, with all that was
  * tried in slipway_client_get_error(). */
 int slipway_client_connect(SlipwayClient *client, const char *address);

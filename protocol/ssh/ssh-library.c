@@ -325,12 +325,26 @@ static int library_get_timeout_ms(const SshSession *session)
     return l->alive_interval_ms == 0 ? -1 : (int)MAX(left, (int64_t)0);
 }
 
+/* Who takes nothing out of a channel for a while (a slow reader) hears nothing either; but what the
+ * host said lies there. */
+static bool has_unread(const SshLibrary *l)
+{
+    struct pollfd look = {.fd = l->fd, .events = POLLIN};
+
+    return poll(&look, 1, 0) > 0;
+}
+
 static int library_process(SshSession *session, Error *err)
 {
     SshLibrary *l = CONTAINER_OF(session, SshLibrary, base);
     int seconds, rc;
 
     if (l->alive_interval_ms == 0 || clock_monotonic_ms() < next_question(l)) {
+        return flush(l, err);
+    }
+    if (has_unread(l)) {
+        l->last_heard_ms = clock_monotonic_ms();
+        l->n_asked = 0;
         return flush(l, err);
     }
     if (l->n_asked >= l->alive_count) {

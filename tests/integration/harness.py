@@ -24,6 +24,7 @@ PATIENCE_SECONDS = 60
 PROGRAMS = {
     "slipway": "plugin/cli/slipway",
     "slipway-agent": "agent/slipway-agent",
+    "slipway-ssh": "plugin/ssh/slipway-ssh",
     "slipway-shim": "agent/shim/slipway-shim",
     "slipway-engine-local": "agent/engine-local/slipway-engine-local",
     "slipway-host-key": "agent/release/slipway-host-key",

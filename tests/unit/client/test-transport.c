@@ -75,6 +75,54 @@ static void test_addresses(void **state)
     expect_error("unix:", -EINVAL, "too short");
     expect_error(longer, -EINVAL, "too long");
     expect_error("unix:/nowhere/agent.sock", -ENOENT, "unix:/nowhere/agent.sock");
+    expect_error("ssh:host", -EINVAL, "an address is ssh://[USER@]HOST");
+    expect_error("ssh://me:secret@host", -EINVAL, "a password has no place in an address");
+}
+
+/* The way to a host is walked by slipway-ssh, which hangs up where it cannot and says why. */
+static void test_ssh_says_why(void **state)
+{
+    static const struct {
+        const char *address;
+        const char *words;
+        bool is_final;
+    } rows[] = {
+        {"ssh://127.0.0.1:1", "no SSH server at its port 1", false},
+        {"ssh://127.0.0.1:1?agnt=x", "'agnt=' means nothing", true},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_error_ Error err = {0};
+        _cleanup_free_ char *reason = NULL;
+        Transport t = TRANSPORT_EMPTY;
+        bool is_final = !rows[i].is_final;
+        char text[512];
+
+        assert_int_equal(transport_open(&t, rows[i].address, &err), 0);
+        assert_string_equal(t.address, rows[i].address);
+        assert_int_equal(transport_get_patience_ms(&t, 1), TRANSPORT_SSH_PATIENCE_MS);
+        read_line(&t, text);
+        assert_string_equal(text, "");
+        reason = transport_take_reason(&t, &is_final);
+        assert_non_null(reason);
+        if (!strstr(reason, rows[i].words) || is_final != rows[i].is_final) {
+            fail_msg("%s: %d", reason, is_final);
+        }
+        transport_done(&t);
+        assert_int_equal(t.status_fd, -1);
+    }
+}
+
+static void test_others_have_no_reason(void **state)
+{
+    _cleanup_error_ Error err = {0};
+    Transport t = TRANSPORT_EMPTY;
+    bool is_final = false;
+
+    assert_int_equal(transport_open(&t, "stdio:true", &err), 0);
+    assert_int_equal(transport_get_patience_ms(&t, 7), 7);
+    assert_null(transport_take_reason(&t, &is_final));
+    transport_done(&t);
 }
 
 static void test_unix(void **state)
@@ -255,10 +303,16 @@ static void test_starts_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses),    scratch_test(test_unix),
-        cmocka_unit_test(test_handed_over),  cmocka_unit_test(test_command),
-        cmocka_unit_test(test_signals),      cmocka_unit_test(test_no_such_command),
-        default_test(test_from_environment), default_test(test_user_socket),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_ssh_says_why),
+        cmocka_unit_test(test_others_have_no_reason),
+        scratch_test(test_unix),
+        cmocka_unit_test(test_handed_over),
+        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_no_such_command),
+        default_test(test_from_environment),
+        default_test(test_user_socket),
         default_test(test_starts_one),
     };
 
