@@ -15,6 +15,7 @@ typedef struct BuiltIn {
     const char *title; /* with an environment "TITLE E" */
     const char *description;
     bool has_environment;
+    bool is_publisher; /* it is told of `publish` */
     bool is_idempotent;
     bool is_approved; /* the environment may ask for an approval */
 } BuiltIn;
@@ -25,7 +26,7 @@ static const BuiltIn built_in[] = {
     {"test", "slipway-run-steps", "action-test", "Test",
      "Runs the test command in the workspace and counts its tests.", .is_idempotent = true},
     {"package", "slipway-run-package", "action-package", "Package",
-     "Makes the package of what was built: the bytes that every deploy uses.",
+     "Makes the package of what was built: the bytes that every deploy uses.", .is_publisher = true,
      .is_idempotent = true},
     {"deploy", "slipway-run-deploy", "action-deploy", "Deploy to",
      "Deploys a package and waits until the new version is healthy at full count; puts the old one "
@@ -125,6 +126,7 @@ static int add_built_in(AgentConfig *config, const BuiltIn *b, const char *name,
     }
     action->schema = b->schema;
     action->environment = environment;
+    action->publish = b->is_publisher ? json_get(config->root, "publish") : NULL;
     action->is_idempotent = b->is_idempotent;
     action->needs_approval =
         b->is_approved && json_get_bool(json_get(environment, "requires"), "approval", false);

@@ -214,6 +214,21 @@ static void check_key(Check *c, const char *name, const Json *key)
     }
 }
 
+/* ${name} is all that can stand in an address: one repository for each application. */
+static void check_publish(Check *c, const char *kind, const Json *publish)
+{
+    const char *target = json_get_string(publish, "target");
+
+    for (const char *mark = target ? strstr(target, "${") : NULL; mark;
+         mark = strstr(mark + 1, "${")) {
+        if (!text_has_prefix(mark, "${name}")) {
+            mistake(c, WAY("publish", kind, "target"),
+                    "'%.*s' is unknown: only ${name} has a meaning here",
+                    (int)(strcspn(mark, "}") + 1), mark);
+        }
+    }
+}
+
 static void check_references(Check *c, const Json *root)
 {
     for (JsonMember m = {0}; json_next_member(json_get(root, "environments"), &m);) {
@@ -227,6 +242,9 @@ static void check_references(Check *c, const Json *root)
     }
     for (JsonMember m = {0}; json_next_member(json_get(root, "secrets"), &m);) {
         check_secret(c, root, m.name, m.value);
+    }
+    for (JsonMember m = {0}; json_next_member(json_get(root, "publish"), &m);) {
+        check_publish(c, m.name, m.value);
     }
     check_variable_names(c, json_get(root, "secrets"), WAY("secrets"));
 }

@@ -16,6 +16,7 @@ typedef struct ActionConfig {
     const Json *parameters;     /* the operator's own schemas, or NULL; borrowed from root */
     const Json *outputs;        /* the same */
     const Json *environment;    /* with its `name`, or NULL; borrowed from root */
+    const Json *publish;        /* where it publishes, or NULL; borrowed from root */
     const Json *env;            /* variables for it, or NULL; borrowed from root */
     int64_t timeout_ms;         /* 0: none */
     int64_t silence_timeout_ms; /* 0: none */

@@ -180,6 +180,7 @@ static int build_spec(Calls *calls, const CallRequest *request, const ActionConf
     r = r == 0 ? json_set_bool(spec, "confine", calls->confinement.is_on) : r;
     r = r == 0 ? set_directories(calls, id, request->run, spec) : r;
     r = r == 0 ? set_shared(spec, "environment", action->environment) : r;
+    r = r == 0 ? set_shared(spec, "publish", action->publish) : r;
     if (r == 0 && action->environment) {
         r = set_shared(spec, "keys", json_get(config->root, "keys"));
     }

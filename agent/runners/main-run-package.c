@@ -3,6 +3,7 @@
  */
 #include "agent/package/package.h"
 #include "agent/runners/action.h"
+#include "agent/runners/package/deb-artifact.h"
 #include "agent/runners/package/image-artifacts.h"
 #include "agent/runners/package/rpm-artifact.h"
 #include "agent/runners/statements.h"
@@ -65,16 +66,10 @@ static int note_package(Action *action, const Release *release, Error *err)
     return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
-/* What the repository wants besides the image. */
-static int build_others(Action *action, const PackageRequest *request, int call_fd, Error *err)
+static int open_artifacts(int call_fd, int *ret, Error *err)
 {
-    _cleanup_fd_ int artifacts_fd =
-        openat(call_fd, "artifacts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (artifacts_fd < 0) {
-        return error_set_errno(err, -errno, "cannot open artifacts/ of the call");
-    }
-    return rpm_artifact_make(action, request, artifacts_fd, err);
+    *ret = openat(call_fd, "artifacts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *ret < 0 ? error_set_errno(err, -errno, "cannot open artifacts/ of the call") : 0;
 }
 
 static int build(Action *action, int call_fd, int staging_fd, Error *err)
@@ -94,11 +89,15 @@ static int build(Action *action, int call_fd, int staging_fd, Error *err)
                                     .cache_directory = action->spec.cache_directory,
                                     .digests_fd = run_fd};
     _cleanup_package_ Package package = {0};
+    _cleanup_deb_package_ DebPackage deb = {0};
+    _cleanup_fd_ int artifacts_fd = -1;
     int64_t size_bytes, began_us = clock_wall_us();
     int r = package_build(&request, staging_fd, &package, err);
 
     r = r == 0 ? image_artifacts_make(action, &package, staging_fd, &size_bytes, err) : r;
-    r = r == 0 ? build_others(action, &request, call_fd, err) : r;
+    r = r == 0 ? open_artifacts(call_fd, &artifacts_fd, err) : r;
+    r = r == 0 ? deb_artifact_make(action, &request, artifacts_fd, &deb, err) : r;
+    r = r == 0 ? rpm_artifact_make(action, &request, artifacts_fd, err) : r;
     if (r < 0) {
         return r;
     }
@@ -108,6 +107,7 @@ static int build(Action *action, int call_fd, int staging_fd, Error *err)
         return r;
     }
     r = statements_provenance(action, &package.release, began_us, err);
+    r = r < 0 ? r : deb_artifact_publish(action, &deb, artifacts_fd, err);
     return r < 0 ? r : report_package(action, &package, size_bytes, err);
 }
 

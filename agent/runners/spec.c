@@ -78,6 +78,7 @@ static void borrow_members(Spec *spec)
     spec->approval = json_get(spec->root, "approval");
     spec->keys = json_get(spec->root, "keys");
     spec->environment = json_get(spec->root, "environment");
+    spec->publish = json_get(spec->root, "publish");
     spec->environment_name = json_get_string(spec->environment, "name");
     spec->grace_ms = grace >= 0 ? (int64_t)(grace * 1000) : SPEC_GRACE_DEFAULT_MS;
     spec->call_directory = json_get_string(directories, "call");

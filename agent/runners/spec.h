@@ -23,6 +23,7 @@ typedef struct Spec {
     const Json *keys;        /* as in agent.json; only where there is an environment */
     const Json *environment; /* as in agent.json, with its `name` */
     const char *environment_name;
+    const Json *publish; /* of package: as in agent.json */
     int64_t grace_ms;
     bool is_confined; /* steps are kept out of the state directory */
 

@@ -204,7 +204,7 @@ static void check_places(Checking *c, const char *pointer, const Json *files)
     for (size_t i = 0; i < json_length(files); i++) {
         const Json *file = json_at(files, i);
         bool has_from = json_has(file, "from"), is_dir = json_get_bool(file, "dir", false);
-        char place[80];
+        char place[128];
 
         (void)snprintf(place, sizeof(place), "%s/%zu", pointer, i);
         if (!has_from && !is_dir && !json_get_bool(file, "ghost", false)) {
@@ -222,19 +222,30 @@ static void check_places(Checking *c, const char *pointer, const Json *files)
     }
 }
 
-static void check_rpm(Checking *c, const Json *rpm)
+/* What a package of a distribution names of the repository; `pointer` is where it stands. */
+static void check_distribution(Checking *c, const char *pointer, const Json *package)
 {
-    const Json *units = json_get(rpm, "units");
-    char pointer[80];
+    static const char *const members[] = {"copyright", "changelog"};
+    const Json *units = json_get(package, "units");
+    char child[80];
 
-    check_places(c, "/package/rpm/files", json_get(rpm, "files"));
-    for (JsonMember m = {0}; json_next_member(json_get(rpm, "scripts"), &m);) {
-        (void)snprintf(pointer, sizeof(pointer), "/package/rpm/scripts/%.32s", m.name);
-        check_paths(c, pointer, m.value);
+    (void)snprintf(child, sizeof(child), "%s/files", pointer);
+    check_places(c, child, json_get(package, "files"));
+    for (JsonMember m = {0}; json_next_member(json_get(package, "scripts"), &m);) {
+        (void)snprintf(child, sizeof(child), "%s/scripts/%.32s", pointer, m.name);
+        check_paths(c, child, m.value);
     }
     for (size_t i = 0; i < json_length(units); i++) {
-        (void)snprintf(pointer, sizeof(pointer), "/package/rpm/units/%zu/from", i);
-        check_paths(c, pointer, json_get(json_at(units, i), "from"));
+        (void)snprintf(child, sizeof(child), "%s/units/%zu/from", pointer, i);
+        check_paths(c, child, json_get(json_at(units, i), "from"));
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+        const char *path = json_get_string(package, members[i]);
+
+        if (path && leads_out(path)) {
+            (void)snprintf(child, sizeof(child), "%s/%s", pointer, members[i]);
+            mistake(c, child, path, "leads out of the repository");
+        }
     }
 }
 
@@ -252,7 +263,8 @@ static void check_all(Checking *c, const Json *root)
         check_artifacts(c, name, json_get(step, "artifacts"));
     }
     check_package(c, json_get(root, "package"));
-    check_rpm(c, json_pointer(root, "/package/rpm"));
+    check_distribution(c, "/package/deb", json_pointer(root, "/package/deb"));
+    check_distribution(c, "/package/rpm", json_pointer(root, "/package/rpm"));
     check_paths(c, "/deploy/template", json_pointer(root, "/deploy/template"));
 }
 
