@@ -227,7 +227,7 @@ class Talking(SshCase):
                                    "SLIPWAY_SSH_CONFIG": config}) as p:
             got = p.stdout.read(1000)
             # Longer than a silent host would be believed to be there: it is not silent, we do not listen.
-            deadline = time.monotonic() + 4
+            deadline = time.monotonic() + 3
             harness.wait_for(lambda: time.monotonic() > deadline, "the time has passed")
             got += p.stdout.read()
             errors = p.stderr.read()
