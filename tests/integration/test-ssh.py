@@ -13,54 +13,9 @@ import time
 import unittest
 
 import harness
+from sshd import Sshd
 
-START_SSHD = os.path.join(harness.ROOT, "tests/unit/ssh/start-sshd")
 SEED = 20261125
-
-
-class Sshd:
-    """A real sshd (start-sshd). Its keys, known_hosts and ssh_config are files in `directory`."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        self.process = None
-        for _ in range(10):  # another process may take the port
-            self.port = harness.free_port()
-            shutil.rmtree(os.path.join(directory, "known_hosts"), ignore_errors=True)
-            if self.start():
-                return
-        raise AssertionError(f"sshd does not start:\n{self.log()}")
-
-    def start(self):
-        with open(self.path("log"), "wb") as log:
-            self.process = subprocess.Popen([START_SSHD, self.directory, str(self.port)], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
-        return harness.wait_for(lambda: self.process.poll() is not None or "Server listening" in self.log(),
-                                "sshd listens") and self.process.poll() is None
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-
-    def path(self, name):
-        return os.path.join(self.directory, name)
-
-    def log(self):
-        with open(self.path("log"), encoding="utf-8", errors="replace") as f:
-            return f.read()
-
-    def sessions(self):
-        """The processes of connections that are logged in: children of the one that listens."""
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
-                    parent = int(f.read().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if parent == self.process.pid:
-                found.append(int(pid))
-        return found
 
 
 class CuttingProxy:

@@ -77,7 +77,7 @@ static bool is_listening(Sshd *s, char *text, size_t size)
 
 void sshd_start(Sshd *s, const char *const *lines)
 {
-    char text[4096] = "";
+    char problem[4096] = "", text[128];
 
     if (!s->directory[0]) {
         (void)strcpy(s->directory, "/tmp/slipway-test-XXXXXX");
@@ -89,13 +89,14 @@ void sshd_start(Sshd *s, const char *const *lines)
             s->port = free_port();
         }
         run_sshd(s, lines);
-        if (is_listening(s, text, sizeof(text))) {
+        if (is_listening(s, problem, sizeof(problem))) {
             return;
         }
         s->port = 0;
-        (void)unlinkat(AT_FDCWD, "known_hosts", 0);
+        (void)snprintf(text, sizeof(text), "%s/known_hosts", s->directory);
+        (void)unlink(text); /* it names the port */
     }
-    fail_msg("sshd does not start: %s", text);
+    fail_msg("sshd does not start: %s", problem);
 }
 
 void sshd_stop(Sshd *s)
