@@ -117,11 +117,12 @@ static int make_layers(const ImageRequest *request, Part *part, Error *err)
 /* ---- the base ---------------------------------------------------------------------------------
  */
 
-static int open_base(const ImageRequest *request, bool is_for_host, Part *part, Error *err)
+static int open_base(const ImageRequest *request, size_t i, bool is_for_host, Part *part,
+                     Error *err)
 {
     const char *os, *architecture;
-    int r = oci_image_open_for(request->base_fd, request->base_layout, NULL, &part->platform,
-                               &part->base, err);
+    const char *layout = request->base_layouts ? request->base_layouts[i] : request->base_layout;
+    int r = oci_image_open_for(request->base_fd, layout, NULL, &part->platform, &part->base, err);
 
     r = r == 0 ? oci_image_verify(&part->base, err) : r;
     if (r < 0) {
@@ -160,9 +161,9 @@ static int annotate_base(const ImageRequest *request, Part *part)
     return 0;
 }
 
-static int add_base(const ImageRequest *request, bool is_for_host, Part *part, Error *err)
+static int add_base(const ImageRequest *request, size_t i, bool is_for_host, Part *part, Error *err)
 {
-    int r = open_base(request, is_for_host, part, err);
+    int r = open_base(request, i, is_for_host, part, err);
 
     if (r < 0) {
         return request->is_whole ? r : error_wrap(err, "/package/base: '%s'", request->base_name);
@@ -189,15 +190,15 @@ static OciPlatform parse_platform(const char *text, char copy[static PLATFORM_MA
 }
 
 /* `text` is NULL where the recipe names no platforms. */
-static int make_part(const ImageRequest *request, const char *text, Part *part, OciImageSpec *spec,
-                     Error *err)
+static int make_part(const ImageRequest *request, size_t i, const char *text, Part *part,
+                     OciImageSpec *spec, Error *err)
 {
     int r = 0;
 
     part->base = OCI_IMAGE_INIT;
     part->platform = text ? parse_platform(text, part->text) : oci_platform_of_host();
     if (request->base_fd >= 0) {
-        r = add_base(request, !text, part, err);
+        r = add_base(request, i, !text, part, err);
     }
     if (r == 0 && !request->is_whole) {
         r = find_files(request, text, &part->files, err);
@@ -238,7 +239,7 @@ static int make_parts(const ImageRequest *request, Parts *parts, Error *err)
     for (size_t i = 0; i < n; i++) {
         const char *text = json_as_string(json_at(platforms, i));
         Part *part = &parts->items[parts->count++];
-        int r = make_part(request, text, part, &parts->specs[i], err);
+        int r = make_part(request, i, text, part, &parts->specs[i], err);
 
         if (r < 0) {
             return text ? error_wrap(err, "for %s", text) : r;
@@ -290,7 +291,7 @@ int image_build(const ImageRequest *request, int parent_fd, const char *name, Im
     if (r < 0) {
         return r;
     }
-    if (request->base_fd >= 0) {
+    if (request->base_fd >= 0 && !request->is_whole) {
         image.base_name = request->base_name;
         (void)snprintf(image.base_digest, sizeof(image.base_digest), "%s",
                        request->base_digest ? request->base_digest

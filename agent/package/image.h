@@ -16,15 +16,16 @@ typedef struct ImageRequest {
     const Json *package; /* of slipway.json, checked; NULL where it has none */
     const char *name;    /* of the service */
     const char *version;
-    const char *commit;        /* NULL where there is none, as the next */
-    const char *repository;    /* an annotation of the layout, no part of the image */
-    int64_t committed_at;      /* seconds */
-    bool is_whole;             /* the base is the whole image: no files are looked for */
-    int base_fd;               /* where the base's layout is; -1: there is no base */
-    const char *base_layout;   /* its directory there */
-    const char *base_name;     /* what it is called: "./base", "registry.example/base:1" */
-    const char *base_digest;   /* NULL: the layout's own */
-    const LayerMemory *memory; /* or NULL */
+    const char *commit;              /* NULL where there is none, as the next */
+    const char *repository;          /* an annotation of the layout, no part of the image */
+    int64_t committed_at;            /* seconds */
+    bool is_whole;                   /* the base is the whole image: no files are looked for */
+    int base_fd;                     /* where the base's layout is; -1: there is no base */
+    const char *base_layout;         /* its directory there; or */
+    const char *const *base_layouts; /* one for each platform */
+    const char *base_name;           /* what it is called: "./base", "registry.example/base:1" */
+    const char *base_digest;         /* NULL: the layout's own */
+    const LayerMemory *memory;       /* or NULL */
 } ImageRequest;
 
 typedef struct Image {

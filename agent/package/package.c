@@ -79,13 +79,19 @@ static int find_base(const PackageRequest *request, ImageRequest *image, Error *
 {
     const char *base = json_as_string(json_pointer(request->recipe, "/package/base"));
 
+    if (request->base) {
+        image->base_fd = request->base->fd;
+        image->base_layouts = (const char *const *)request->base->layouts;
+        image->base_name = request->base->name;
+        image->base_digest = request->base->digest;
+        image->is_whole = request->base->is_whole;
+        return 0;
+    }
     if (!base || strcmp(base, "scratch") == 0) {
         return 0;
     }
     if (!text_has_prefix(base, "./")) {
-        return error_set(err, -EINVAL,
-                         "/package/base: '%s' is neither scratch nor ./PATH of an image layout",
-                         base);
+        return error_set(err, -EINVAL, "/package/base: nobody has brought '%s'", base);
     }
     image->base_fd = request->workspace_fd;
     image->base_layout = base;

@@ -7,8 +7,19 @@
 #include "agent/package/release.h"
 #include "protocol/json.h"
 
+#include <stdbool.h>
+
 /* What is remembered of the workspace's files from one package to the next. */
 #define PACKAGE_DIGESTS_FILE "file-digests"
+
+/* What the image is made on, when somebody had to get it first. */
+typedef struct PackageBase {
+    int fd;             /* where the layouts are */
+    char **layouts;     /* their directories there: one for each of `platforms`, or one */
+    const char *name;   /* "registry.example/base:1", "Dockerfile" */
+    const char *digest; /* what the name stood for; NULL: the layout's own */
+    bool is_whole;      /* nothing is added to it */
+} PackageBase;
 
 typedef struct PackageRequest {
     int workspace_fd;
@@ -22,6 +33,7 @@ typedef struct PackageRequest {
     int64_t committed_at;        /* seconds */
     const char *cache_directory; /* NULL: layers are not remembered */
     int digests_fd;              /* the directory of the file above; -1: the same */
+    const PackageBase *base;     /* NULL: as the recipe says, which then names none elsewhere */
 } PackageRequest;
 
 typedef struct Package {

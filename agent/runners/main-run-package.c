@@ -5,6 +5,7 @@
 #include "agent/runners/action.h"
 #include "agent/runners/package/deb-artifact.h"
 #include "agent/runners/package/image-artifacts.h"
+#include "agent/runners/package/image-base.h"
 #include "agent/runners/package/rpm-artifact.h"
 #include "agent/runners/statements.h"
 #include "agent/source/built.h"
@@ -72,7 +73,7 @@ static int open_artifacts(int call_fd, int *ret, Error *err)
     return *ret < 0 ? error_set_errno(err, -errno, "cannot open artifacts/ of the call") : 0;
 }
 
-static int build(Action *action, int call_fd, int staging_fd, Error *err)
+static int build(Action *action, const ImageBase *base, int call_fd, int staging_fd, Error *err)
 {
     const Source *source = &action->source;
     _cleanup_fd_ int run_fd =
@@ -87,7 +88,8 @@ static int build(Action *action, int call_fd, int staging_fd, Error *err)
                                     .subject = source->subject,
                                     .committed_at = source->committed_at,
                                     .cache_directory = action->spec.cache_directory,
-                                    .digests_fd = run_fd};
+                                    .digests_fd = run_fd,
+                                    .base = base->is_there ? &base->base : NULL};
     _cleanup_package_ Package package = {0};
     _cleanup_deb_package_ DebPackage deb = {0};
     _cleanup_fd_ int artifacts_fd = -1;
@@ -114,6 +116,7 @@ static int build(Action *action, int call_fd, int staging_fd, Error *err)
 static int run(Action *action, Error *err)
 {
     _cleanup_fd_ int call_fd = -1, staging_fd = -1;
+    _cleanup_image_base_ ImageBase base = IMAGE_BASE_INIT;
     int r;
 
     if (strcmp(action->spec.verb, "package") != 0) {
@@ -136,7 +139,9 @@ static int run(Action *action, Error *err)
                                action->spec.call_directory);
     }
     r = open_staging(call_fd, &staging_fd, err);
-    r = r == 0 ? build(action, call_fd, staging_fd, err) : r;
+    r = r == 0 ? image_base_bring(action, call_fd, &base, err) : r;
+    r = r == 0 ? build(action, &base, call_fd, staging_fd, err) : r;
+    r = r == 0 && image_base_report(action, &base) < 0 ? error_set(err, -EIO, "cannot report") : r;
     if (r < 0) {
         (void)!file_remove_tree(call_fd, STAGING, NULL);
         return r;

@@ -177,6 +177,22 @@ static void check_platforms(Checking *c, const Json *platforms, const Json *file
     }
 }
 
+/* What a Dockerfile says is said there. */
+static void check_dockerfile(Checking *c, const Json *package)
+{
+    static const char *const others[] = {"files", "base", "platforms", "compression"};
+    const char *dockerfile = json_get_string(package, "dockerfile");
+    char pointer[80];
+
+    check_paths(c, "/package/dockerfile", json_get(package, "dockerfile"));
+    for (size_t i = 0; dockerfile && i < ARRAY_SIZE(others); i++) {
+        if (json_has(package, others[i])) {
+            (void)snprintf(pointer, sizeof(pointer), "/package/%s", others[i]);
+            mistake(c, pointer, dockerfile, "builds the image, so this says nothing");
+        }
+    }
+}
+
 static void check_package(Checking *c, const Json *package)
 {
     const Json *files = json_get(package, "files");
@@ -186,6 +202,7 @@ static void check_package(Checking *c, const Json *package)
         check_paths(c, "/package/base", json_get(package, "base"));
     }
     check_platforms(c, json_get(package, "platforms"), files);
+    check_dockerfile(c, package);
     for (size_t i = 0; i < json_length(files); i++) {
         char pointer[80];
 

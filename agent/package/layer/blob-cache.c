@@ -95,13 +95,13 @@ static int copy_bytes(int from_fd, int to_fd)
 }
 
 /* For two file systems. Aside and renamed: whoever sees the name sees all of it. */
-static int copy_file(int from_dir, const char *from, int to_dir, const char *to)
+static int copy_file(int in, int to_dir, const char *to)
 {
     char aside[NAME_SIZE + 32];
-    _cleanup_fd_ int in = openat(from_dir, from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), out = -1;
+    _cleanup_fd_ int out = -1;
     int r;
 
-    if (in < 0) {
+    if (lseek(in, 0, SEEK_SET) < 0) {
         return -errno;
     }
     (void)snprintf(aside, sizeof(aside), "%.64s.%d.tmp", to, (int)getpid());
@@ -120,15 +120,29 @@ static int copy_file(int from_dir, const char *from, int to_dir, const char *to)
     return r;
 }
 
+int blob_link_fd(int fd, int to_dir, const char *to)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, path, to_dir, to, AT_SYMLINK_FOLLOW) == 0 || errno == EEXIST) {
+        return 0;
+    }
+    return copy_file(fd, to_dir, to);
+}
+
 int blob_link(int from_dir, const char *from, int to_dir, const char *to)
 {
+    _cleanup_fd_ int fd = -1;
+
     if (linkat(from_dir, from, to_dir, to, 0) == 0 || errno == EEXIST) {
         return 0;
     }
     if (errno != EXDEV && errno != EPERM && errno != EMLINK) {
         return -errno;
     }
-    return copy_file(from_dir, from, to_dir, to);
+    fd = openat(from_dir, from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? -errno : copy_file(fd, to_dir, to);
 }
 
 /* ---- finding ----------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ typedef struct BlobCache {
 /* One file under two names where that can be, else a copy. What is there already stays: blobs are
  * named by their digests. -errno. */
 int blob_link(int from_dir, const char *from, int to_dir, const char *to) _must_check_;
+/* The same of an open file. */
+int blob_link_fd(int fd, int to_dir, const char *to) _must_check_;
 
 /* Makes the directory where it is missing. */
 int blob_cache_open(const char *cache_directory, BlobCache *ret, Error *err) _must_check_;

@@ -219,6 +219,10 @@ static void test_mistakes(void **state)
         "line 2: /package/files/0/platform: 'linux/arm64' is none of");
     EXPECT_MISTAKES("{\"package\": {\"base\": \"./a/../../b\"}}",
                     "line 1: /package/base: './a/../../b' leads out");
+    EXPECT_MISTAKES("{\"package\": {\"dockerfile\": \"../Dockerfile\",\n"
+                    "\"files\": [{\"from\": \"a\", \"to\": \"/b\"}]}}",
+                    "line 1: /package/dockerfile: '../Dockerfile' leads out",
+                    "line 2: /package/files: '../Dockerfile' builds the image");
     EXPECT_MISTAKES("{\"package\": {\"base\": \"/etc\", \"compression\": \"xz\",\n"
                     "\"stopSignal\": \"KILL\", \"healthCheck\": {\"retries\": 0}, \"archive\": 1}}",
                     "line 1: /package/base: ", "line 1: /package/compression: ",
