@@ -6,7 +6,7 @@
  * answer like any other unless the request allows some; then nothing that could be a secret goes to
  * another origin, and the way from https back to http is refused. A connection whose other end is
  * gone is noticed in seconds, however long the whole may take. Nothing is retried here: that is the
- * caller's. */
+ * caller's. A program that uses TLS ignores SIGPIPE, which a broken connection may raise. */
 #pragma once
 
 #include "agent/http/http-response.h"

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -181,6 +182,7 @@ int main(int argc, char **argv)
 {
     _cleanup_error_ Error err = {0};
 
+    (void)signal(SIGPIPE, SIG_IGN);
     if (run(argc, argv, &err) < 0) {
         (void)fprintf(stderr, "error: %s\n", error_text(&err));
         return 1;

@@ -371,6 +371,11 @@ class Registry(harness.Case):
         trusted = ("--ca", certificate, "--certificate", own, "--key", own_key)
         self.assertEqual(self.client(*trusted, *push)[0], digest)
         self.assertEqual(self.client(*trusted, "resolve", push[3])[0], digest)
+        cutter = Cutter(int(host.split(":")[1]), LAYER_SIZE // 2, 2)  # a broken pipe below TLS
+        self.addCleanup(cutter.stop)
+        through = "{}:{}".format(*cutter.address)
+        out, log = self.client(*trusted, "push", layout.directory, "-", f"{through}/team/cut:1.0")
+        self.assertEqual((out, cutter.cuts), (digest, 2))
 
 
 if __name__ == "__main__":
