@@ -15,6 +15,7 @@
 #define GPG_TIMEOUT_MS ((int64_t)60000)
 #define GPG_GRACE_MS ((int64_t)1000)
 #define INPUT_NAME "gpg-input"
+#define SIGNATURE_NAME "gpg-signature"
 #define WORDS_MAX 24
 
 /* ---- running it -------------------------------------------------------------------------------
@@ -132,13 +133,14 @@ static void end_agent(const GpgKey *key)
  */
 
 /* What gpg is to read goes through a file: its stdin is /dev/null. *ret_path is the caller's. */
-static int write_input(const GpgKey *key, const void *data, size_t n, char **ret_path, Error *err)
+static int write_named(const GpgKey *key, const char *name, const void *data, size_t n,
+                       char **ret_path, Error *err)
 {
     _cleanup_free_ char *path = NULL;
     _cleanup_fd_ int fd = -1;
     int r;
 
-    if (asprintf(&path, "%s/" INPUT_NAME, key->work_directory) < 0) {
+    if (asprintf(&path, "%s/%s", key->work_directory, name) < 0) {
         path = NULL;
         return error_set(err, -ENOMEM, "out of memory");
     }
@@ -149,6 +151,11 @@ static int write_input(const GpgKey *key, const void *data, size_t n, char **ret
     }
     *ret_path = TAKE_PTR(path);
     return 0;
+}
+
+static int write_input(const GpgKey *key, const void *data, size_t n, char **ret_path, Error *err)
+{
+    return write_named(key, INPUT_NAME, data, n, ret_path, err);
 }
 
 static int sign(const GpgKey *key, const char *verb, const void *data, size_t n, Buffer *ret,
@@ -195,6 +202,26 @@ int gpg_open_clearsigned(const GpgKey *key, const void *text, size_t n, Buffer *
     r = call_gpg(key, (const char *const[]){"--output", "-", "--verify", path, NULL}, ret,
                  -EKEYREJECTED, "its signature is not of our keyring", err);
     (void)unlink(path);
+    return r;
+}
+
+int gpg_verify_detached(const GpgKey *key, const void *data, size_t n, const void *signature,
+                        size_t n_signature, Error *err)
+{
+    _cleanup_free_ char *data_path = NULL, *signature_path = NULL;
+    _cleanup_buffer_ Buffer output = BUFFER_INIT(4096);
+    int r = write_input(key, data, n, &data_path, err);
+
+    r = r == 0 ? write_named(key, SIGNATURE_NAME, signature, n_signature, &signature_path, err) : r;
+    r = r == 0 ? call_gpg(key, (const char *const[]){"--verify", signature_path, data_path, NULL},
+                          &output, -EKEYREJECTED, "its signature is not of our keyring", err)
+               : r;
+    if (data_path) {
+        (void)unlink(data_path);
+    }
+    if (signature_path) {
+        (void)unlink(signature_path);
+    }
     return r;
 }
 

@@ -27,5 +27,9 @@ int gpg_detach_sign(const GpgKey *key, const void *data, size_t n, Buffer *ret,
 int gpg_open_clearsigned(const GpgKey *key, const void *text, size_t n, Buffer *ret,
                          Error *err) _must_check_;
 
+/* Whether the signature, armored or not, is over that data. -EKEYREJECTED as above. */
+int gpg_verify_detached(const GpgKey *key, const void *data, size_t n, const void *signature,
+                        size_t n_signature, Error *err) _must_check_;
+
 /* Appends the public key, in armor. */
 int gpg_export(const GpgKey *key, Buffer *ret, Error *err) _must_check_;

@@ -24,6 +24,14 @@ static void test_clearsign(void **state)
     assert_string_equal(buffer_text(&text), TEXT);
     assert_int_equal(gpg_detach_sign(&home.key, TEXT, strlen(TEXT), &detached, NULL), 0);
     assert_memory_equal(detached.data, "-----BEGIN PGP SIGNATURE-----\n", 30);
+    assert_int_equal(
+        gpg_verify_detached(&home.key, TEXT, strlen(TEXT), detached.data, detached.len, NULL), 0);
+    assert_int_equal(
+        gpg_verify_detached(&home.key, TEXT, strlen(TEXT) - 1, detached.data, detached.len, &err),
+        -EKEYREJECTED);
+    assert_int_equal(gpg_verify_detached(&home.key, TEXT, strlen(TEXT), "", 0, &err),
+                     -EKEYREJECTED);
+    assert_false(file_exists(SCRATCH_FD, "gpg-signature"));
     assert_true(gpg_home_is_left_alone(&home)); /* it started one, and ended it */
     assert_false(file_exists(SCRATCH_FD, "gpg-input"));
 
