@@ -92,6 +92,7 @@ static int build(Action *action, const ImageBase *base, int call_fd, int staging
                                     .base = base->is_there ? &base->base : NULL};
     _cleanup_package_ Package package = {0};
     _cleanup_deb_package_ DebPackage deb = {0};
+    _cleanup_rpm_built_ RpmBuilt rpm = {0};
     _cleanup_fd_ int artifacts_fd = -1;
     int64_t size_bytes, began_us = clock_wall_us();
     int r = package_build(&request, staging_fd, &package, err);
@@ -99,7 +100,7 @@ static int build(Action *action, const ImageBase *base, int call_fd, int staging
     r = r == 0 ? image_artifacts_make(action, &package, staging_fd, &size_bytes, err) : r;
     r = r == 0 ? open_artifacts(call_fd, &artifacts_fd, err) : r;
     r = r == 0 ? deb_artifact_make(action, &request, artifacts_fd, &deb, err) : r;
-    r = r == 0 ? rpm_artifact_make(action, &request, artifacts_fd, err) : r;
+    r = r == 0 ? rpm_artifact_make(action, &request, artifacts_fd, &rpm, err) : r;
     if (r < 0) {
         return r;
     }
@@ -110,6 +111,7 @@ static int build(Action *action, const ImageBase *base, int call_fd, int staging
     }
     r = statements_provenance(action, &package.release, began_us, err);
     r = r < 0 ? r : deb_artifact_publish(action, &deb, artifacts_fd, err);
+    r = r < 0 ? r : rpm_artifact_publish(action, &rpm, err);
     return r < 0 ? r : report_package(action, &package, size_bytes, err);
 }
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """slipway-run-package makes an rpm: what rpm, rpmlint, createrepo_c and dnf think of it."""
+import http.server
 import json
 import os
 import re
 import shutil
 import struct
 import subprocess
+import threading
 
 import harness
 import runner
@@ -93,8 +95,9 @@ class Rpm(runner.RunnerCase):
         self.assertEqual(os.path.basename(path), "greeter-1.2.3-2.noarch.rpm")
         report = self.outcome.artifacts["rpm"]
         self.assertEqual(report["format"], "file")
-        self.assertEqual(self.outcome.outputs["rpm"], {"file": report["file"], "sha256": report["sha256"],
-                                                       "size": report["size"]})
+        self.assertEqual(self.outcome.outputs["rpm"], {
+            "file": report["file"], "name": "greeter", "version": "1.2.3", "release": "2", "architecture": "noarch",
+            "sha256": report["sha256"], "size": report["size"]})
         self.assertEqual(report["size"], os.path.getsize(path))
         self.assertEqual(self.run_tool("sha256sum", path).split()[0], report["sha256"])
         self.assertEqual(sorted(os.listdir(os.path.dirname(path))), [report["file"], "package.tar.zst"])
@@ -204,9 +207,11 @@ class Rpm(runner.RunnerCase):
             os.symlink("busybox", os.path.join(root, "bin", applet))
         return root
 
+    def run_as_root(self, *command, fails=False):
+        return self.run_tool(*([] if os.geteuid() == 0 else ["unshare", "-r"]), *command, fails=fails)
+
     def rpm(self, root, *arguments, fails=False):
-        return self.run_tool(*([] if os.geteuid() == 0 else ["unshare", "-r"]), "rpm", "--root", root,
-                             "--dbpath", "/var/lib/rpm", *arguments, fails=fails)
+        return self.run_as_root("rpm", "--root", root, "--dbpath", "/var/lib/rpm", *arguments, fails=fails)
 
     def log(self, root):
         with open(os.path.join(root, "log"), encoding="utf-8") as f:
@@ -274,6 +279,219 @@ class Rpm(runner.RunnerCase):
         told = self.run_tool("rpmlint", path, fails=True)
         self.assertIn("E: no-signature", told)
         self.assertIn("1 packages and 0 specfiles checked; 1 errors", told)
+
+    # ---- signed, and published ----
+
+    def key(self, algorithm="rsa2048"):
+        """A key without a passphrase, in a home of its own. Returns what agent.json says of it."""
+        home = os.path.join("/tmp", "g" + os.path.basename(self.directory))  # the agent's socket needs a short path
+        os.makedirs(home, mode=0o700, exist_ok=True)
+        self.addCleanup(shutil.rmtree, home, ignore_errors=True)
+        self.addCleanup(subprocess.run, ["gpgconf", "--homedir", home, "--kill", "all"], check=False)
+        address = f"{algorithm}@greeter.example"
+        self.run_tool("gpg", "--homedir", home, "--batch", "-q", "--passphrase", "", "--quick-gen-key", address, algorithm,
+                      "sign", "never")
+        self.public_key = os.path.join(self.directory, "key.asc")
+        with open(self.public_key, "w", encoding="utf-8") as f:
+            f.write(self.run_tool("gpg", "--homedir", home, "--armor", "--export", address))
+        return {"signKey": address, "gnupgHome": home}
+
+    def keyring(self, *public_keys):
+        """An rpm database that knows these keys alone."""
+        database = os.path.join(self.directory, f"keyring{len(os.listdir(self.directory))}")
+        os.mkdir(database)
+        for key in public_keys:
+            self.run_tool("rpmkeys", "--dbpath", database, "--import", key)
+        return database
+
+    def test_signed(self):
+        """By every kind of key: rpm takes it with the key, and without it says which is missing."""
+        for i, algorithm in enumerate(("rsa2048", "ed25519")):
+            key = self.key(algorithm)
+            path = self.package(name=f"signed{i}", run=f"s{i}", publish={"rpm": key})
+            self.assertNotIn("repository", self.outcome.outputs["rpm"])
+            told = self.run_tool("rpmkeys", "--dbpath", self.keyring(self.public_key), "-Kv", path)
+            self.assertRegex(told, r"Header V4 (RSA|EdDSA)/SHA[0-9]+ Signature, key ID [0-9a-f]+: OK")
+            told = self.run_tool("rpmkeys", "--dbpath", self.keyring(), "-Kv", path, fails=True)
+            self.assertIn("NOKEY", told)
+            with open(path, "rb") as f:
+                data = f.read()
+            at = data.rindex(b"A service that says hello")
+            bad = os.path.join(self.directory, "bad.rpm")
+            with open(bad, "wb") as f:
+                f.write(data[:at] + b"B" + data[at + 1:])
+            self.assertIn("Signature, key ID", self.run_tool("rpmkeys", "--dbpath", self.keyring(self.public_key), "-Kv", bad,
+                                                             fails=True))
+
+    def test_a_key_that_is_not_there(self):
+        key = {**self.key(), "signKey": "nobody@greeter.example"}
+        outcome = self.fail_with("signing the rpm with 'nobody@greeter.example'", "package", self.origin(FILES),
+                                 publish={"rpm": key})
+        self.assertNotIn("rpm", outcome.artifacts)
+
+    def installed(self, root):
+        found = self.run_tool("find", root, "-name", "rpmdb.sqlite").splitlines()
+        self.assertEqual(len(found), 1, found)
+        told = self.run_tool("rpm", "--dbpath", os.path.dirname(found[0]), "-qa").split()
+        return [name for name in told if not name.startswith("gpg-pubkey-")]
+
+    def publish(self, version, publish, **others):
+        outcome = self.run_published(version, publish, **others)
+        self.assertEqual(outcome.code, 0, outcome.log.decode(errors="replace"))
+        return outcome
+
+    def run_published(self, version, publish, files=None):
+        self.number = getattr(self, "number", 0) + 1
+        name = f"p{self.number}"
+        return self.run_action("package", self.origin(files or recipe_with(
+            version=version, epoch=None, requires=None, provides=["/bin/sh"], scripts=None, recommends=None, suggests=None), name=name), run=name,
+            publish={"rpm": publish})
+
+    def dnf(self, repository, root, *arguments, fails=False, more=()):
+        return self.run_as_root(
+            "dnf", "-q", "-y", f"--installroot={root}", "--releasever=1", "--disableplugin=*",
+            f"--repofrompath=greeter,{repository}", "--repoid=greeter", f"--setopt=cachedir={self.directory}/cache",
+            f"--setopt=reposdir={self.directory}/none", "--setopt=install_weak_deps=0", "--setopt=metadata_expire=0", *more,
+            *arguments, fails=fails)
+    def test_published(self):
+        """Three versions, two kept: dnf finds and installs the newest, and an upgrade goes to the next."""
+        repository = os.path.join(self.directory, "www", "${name}")
+        publish = {"target": repository, "keep": 2, **self.key()}
+        for version in ("1.9", "1.10", "1.11~rc1"):
+            outcome = self.publish(version, publish)
+        address = repository.replace("${name}", "greeter")
+        self.assertEqual(outcome.outputs["rpm"]["repository"], address)
+        self.assertEqual(sorted(os.listdir(address)), [".slipway-lock", ".slipway-retired", "Packages", "RPM-GPG-KEY",
+                                                        "repodata"])
+        self.assertIn("is in", outcome.log.decode())
+        signed = (f"--setopt=greeter.gpgkey=file://{address}/RPM-GPG-KEY", "--setopt=greeter.gpgcheck=1",
+                  "--setopt=greeter.repo_gpgcheck=1")
+        root = self.root()
+        told = self.dnf(address, root, "repoquery", "--show-duplicates", more=signed)
+        self.assertEqual(told.split(), ["greeter-0:1.10-2.noarch", "greeter-0:1.11~rc1-2.noarch"])
+        told = self.dnf(address, root, "repoquery", "--provides", "greeter", more=signed)
+        self.assertIn("config(greeter) = 1.11~rc1-2", told)
+        self.dnf(address, root, "install", "greeter-1.10", more=signed)
+        self.assertEqual(self.installed(root), ["greeter-1.10-2.noarch"])
+        self.publish("1.11", publish)
+        self.dnf(address, root, "upgrade", more=signed)
+        self.assertEqual(self.installed(root), ["greeter-1.11-2.noarch"])
+        self.assertTrue(os.path.exists(os.path.join(root, "usr/bin/greeter")))
+
+    def test_what_dnf_refuses(self):
+        """A package or an index that somebody changed, and one that nobody signed."""
+        address = os.path.join(self.directory, "www")
+        key = self.key()
+        self.publish("1", {"target": address, **key})
+        checks = (f"--setopt=greeter.gpgkey=file://{address}/RPM-GPG-KEY", "--setopt=greeter.gpgcheck=1",
+                  "--setopt=greeter.repo_gpgcheck=1")
+        path = os.path.join(address, "Packages/greeter-1-2.noarch.rpm")
+        with open(path, "rb") as f:
+            data = f.read()
+        for i, changed in enumerate((data[:-9] + b"x" + data[-8:], data)):
+            with open(path, "wb") as f:
+                f.write(changed)
+            self.dnf(address, self.root(f"root{i}"), "install", "greeter", more=checks, fails=i == 0)
+        index = os.path.join(address, "repodata/repomd.xml")
+        with open(index, "a", encoding="utf-8") as f:
+            f.write("\n<!-- changed -->\n")
+        self.dnf(address, self.root("other"), "install", "greeter", more=checks, fails=True)
+        # Nor is it signed again by the next publication.
+        outcome = self.run_published("2", {"target": address, **key})
+        self.assertEqual(outcome.code, 1)
+        self.assertIn("its signature is not of our keyring", outcome.reason)
+        os.remove(index + ".asc")
+        self.assertIn("it is not signed", self.run_published("3", {"target": address, **key}).reason)
+        unsigned = os.path.join(self.directory, "unsigned")
+        self.publish("1", {"target": unsigned})
+        self.dnf(unsigned, self.root("third"), "install", "greeter", more=checks[:2], fails=True)
+        self.dnf(unsigned, self.root("fourth"), "install", "greeter", more=("--nogpgcheck",))
+
+    def test_a_version_is_published_once(self):
+        publish = {"target": os.path.join(self.directory, "www")}
+        source = self.origin(recipe_with(version="1"))
+        for run, words in (("a", "now"), ("b", "already")):
+            outcome = self.succeed("package", source, run=run, publish={"rpm": publish})
+            self.assertIn(f"is in '{publish['target']}' {words}", outcome.log.decode())
+        outcome = self.run_published("1", publish, recipe_with(version="1", description="Another"))
+        self.assertEqual(outcome.code, 1)
+        self.assertIn("a version is published once", outcome.reason)
+
+    def test_killed_while_publishing(self):
+        """Wherever it is killed, readers see the repository as it was, and the next publication is whole."""
+        address = os.path.join(self.directory, "www")
+        self.publish("1", {"target": address})
+        wrapper = os.path.join(self.directory, "bin")
+        os.mkdir(wrapper)
+        with open(os.path.join(wrapper, "createrepo_c"), "w", encoding="utf-8") as f:
+            f.write("#!/bin/sh\nkill -9 $PPID\n")
+        os.chmod(f.name, 0o755)
+        files = recipe_with(version="2", epoch=None, requires=None, provides=["/bin/sh"], scripts=None)
+        outcome = self.run_action("package", self.origin(files, name="killed"), run="killed", publish={"rpm": {"target": address}},
+                                  environment={"PATH": f"{wrapper}:{os.environ['PATH']}"})
+        self.assertEqual(outcome.code, -9)
+        self.assertEqual(self.dnf(address, self.root(), "repoquery").split(), ["greeter-0:1-2.noarch"])
+        self.publish("3", {"target": address})
+        self.assertEqual(self.dnf(address, self.root("again"), "repoquery", "--show-duplicates").split(),
+                         ["greeter-0:1-2.noarch", "greeter-0:3-2.noarch"])
+
+    def test_no_createrepo(self):
+        wrapper = os.path.join(self.directory, "bin")
+        os.mkdir(wrapper)
+        for name in ("git", "sh"):
+            os.symlink(shutil.which(name), os.path.join(wrapper, name))
+        outcome = self.run_action("package", self.origin(recipe_with(version="1")), environment={"PATH": wrapper},
+                                  publish={"rpm": {"target": os.path.join(self.directory, "www")}})
+        self.assertEqual(outcome.code, 1)
+        self.assertIn("createrepo_c is not on this host", outcome.reason)
+        self.assertIn("rpm", outcome.artifacts)  # it was made, and only not published
+
+    def test_published_over_http(self):
+        """To a server that takes PUT: what was there is not fetched again, but for its lists, and dnf installs from it."""
+        top = os.path.join(self.directory, "www")
+        os.mkdir(top)
+        requests = []
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *arguments):
+                super().__init__(*arguments, directory=top)
+
+            def log_message(self, *_):
+                requests.append(f"{self.command} {self.path}")
+
+            def do_PUT(self):
+                path = self.translate_path(self.path)
+                if self.headers.get("If-None-Match") == "*" and os.path.exists(path):
+                    self.send_error(412)
+                    return
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "wb") as f:
+                    f.write(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(201)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def do_DELETE(self):
+                os.remove(self.translate_path(self.path))
+                self.send_response(204)
+                self.end_headers()
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/greeter"
+        publish = {"target": address, "keep": 5}
+        self.publish("1", publish)
+        requests.clear()
+        self.publish("2", publish)
+        puts = [line for line in requests if line.startswith("PUT") and "lock" not in line]
+        self.assertEqual(puts[-1], "PUT /greeter/repodata/repomd.xml")
+        self.assertIn("PUT /greeter/Packages/greeter-2-2.noarch.rpm", puts)
+        self.assertFalse([line for line in requests if "Packages/greeter-1" in line], requests)
+        root = self.root()
+        self.dnf(address, root, "install", "greeter", more=("--nogpgcheck",))
+        self.assertEqual(self.installed(root), ["greeter-2-2.noarch"])
 
     # ---- versions ----
 

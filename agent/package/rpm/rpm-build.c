@@ -7,6 +7,7 @@
 #include "agent/package/rpm/rpm-arch.h"
 #include "agent/package/rpm/rpm-payload.h"
 #include "agent/package/rpm/rpm-scripts.h"
+#include "agent/package/rpm/rpm-sign.h"
 #include "agent/package/rpm/rpm-version.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
@@ -45,8 +46,9 @@
 /* Of one package, while it is made. */
 typedef struct Building {
     const PackageRequest *request;
-    const Json *rpm; /* `package.rpm` */
-    Json *elements;  /* `files`, with the units */
+    const GpgKey *key; /* NULL: it is not signed */
+    const Json *rpm;   /* `package.rpm` */
+    Json *elements;    /* `files`, with the units */
     RpmBuilt built;
     int64_t epoch; /* -1: none */
     char *evr;     /* [EPOCH:]VERSION-RELEASE */
@@ -61,6 +63,7 @@ void rpm_built_done(RpmBuilt *built)
 {
     free(built->file);
     free(built->name);
+    free(built->epoch);
     free(built->version);
     free(built->release);
     free(built->arch);
@@ -116,7 +119,7 @@ static int set_names(Building *b, Error *err)
 {
     const char *name = json_get_string(b->rpm, "name"),
                *release = json_get_string(b->rpm, "release");
-    char epoch[32] = "";
+    char epoch[32] = "0";
     int r = set_version(b, err);
 
     if (r < 0) {
@@ -124,11 +127,13 @@ static int set_names(Building *b, Error *err)
     }
     b->epoch = json_get_int(b->rpm, "epoch", -1);
     if (b->epoch >= 0) {
-        (void)snprintf(epoch, sizeof(epoch), "%" PRId64 ":", b->epoch);
+        (void)snprintf(epoch, sizeof(epoch), "%" PRId64, b->epoch);
     }
     r = copy_text(name ? name : b->request->name, &b->built.name);
+    r = r == 0 ? copy_text(epoch, &b->built.epoch) : r;
     r = r == 0 ? copy_text(release ? release : DEFAULT_RELEASE, &b->built.release) : r;
-    if (r == 0 && asprintf(&b->evr, "%s%s-%s", epoch, b->built.version, b->built.release) < 0) {
+    if (r == 0 && asprintf(&b->evr, "%s%s%s-%s", b->epoch < 0 ? "" : epoch, b->epoch < 0 ? "" : ":",
+                           b->built.version, b->built.release) < 0) {
         b->evr = NULL;
         r = -ENOMEM;
     }
@@ -460,8 +465,12 @@ static int make_signature(const Building *b, const Buffer *header, Buffer *out, 
 {
     static const char zeros[8];
     _cleanup_rpm_header_ RpmHeader signature = {0};
-    int r = add_header_digests(header, &signature);
+    int r = b->key ? rpm_sign(b->key, header, &signature, err) : 0;
 
+    if (r < 0) {
+        return r;
+    }
+    r = add_header_digests(header, &signature);
     r = r == 0 ? rpm_header_append_int32(&signature, RPM_SIGNATURE_SIZE,
                                          (uint32_t)((int64_t)header->len + b->payload.size_bytes))
                : r;
@@ -564,10 +573,11 @@ static int write_files(Building *b, int dir_fd, Error *err)
     return r;
 }
 
-int rpm_build(const PackageRequest *request, int dir_fd, RpmBuilt *ret, Error *err)
+int rpm_build(const PackageRequest *request, const GpgKey *key, int dir_fd, RpmBuilt *ret,
+              Error *err)
 {
-    _cleanup_(building_done)
-        Building b = {.request = request, .rpm = json_pointer(request->recipe, POINTER)};
+    _cleanup_(building_done) Building b = {
+        .request = request, .key = key, .rpm = json_pointer(request->recipe, POINTER)};
     int r = collect(&b, err);
 
     r = r == 0 ? add_relations(&b, err) : r;

@@ -2,6 +2,7 @@
 #include "agent/runners/package/deb-artifact.h"
 
 #include "agent/package/repository/apt-repository.h"
+#include "agent/runners/package/publishing.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/log.h"
@@ -15,10 +16,8 @@
 #include <unistd.h>
 
 #define ARTIFACT "deb"
-#define NAME_MARK "${name}"
 #define DEFAULT_SUITE "stable"
 #define DEFAULT_COMPONENT "main"
-#define DEFAULT_WAIT_SECONDS 60
 
 int deb_artifact_make(Action *action, const PackageRequest *request, int artifacts_fd,
                       DebPackage *ret, Error *err)
@@ -58,26 +57,6 @@ int deb_artifact_make(Action *action, const PackageRequest *request, int artifac
 /* ---- publishing -------------------------------------------------------------------------------
  */
 
-/* The caller's text. A service's name is one part of a path, and nothing else. */
-static int fill_target(const char *target, const char *name, char **ret, Error *err)
-{
-    _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
-    int r = 0;
-
-    if (strstr(target, NAME_MARK) && !text_is_identifier(name)) {
-        return error_set(err, -EINVAL, "the service's name '%s' cannot be a part of '%s'", name,
-                         target);
-    }
-    for (const char *mark; r == 0 && (mark = strstr(target, NAME_MARK));
-         target = mark + strlen(NAME_MARK)) {
-        r = buffer_append(&text, target, (size_t)(mark - target));
-        r = r == 0 ? buffer_append_text(&text, name) : r;
-    }
-    r = r == 0 ? buffer_append_text(&text, target) : r;
-    *ret = r == 0 ? buffer_take_text(&text) : NULL;
-    return *ret ? 0 : error_set(err, -ENOMEM, "out of memory");
-}
-
 static const char *text_or(const Json *object, const char *name, const char *fallback)
 {
     const char *text = json_get_string(object, name);
@@ -85,38 +64,21 @@ static const char *text_or(const Json *object, const char *name, const char *fal
     return text ? text : fallback;
 }
 
-static int lock(const Action *action, const Json *publish, PublishTarget *target, Error *err)
+static int add(const Publishing *publishing, const Json *publish, const DebPackage *package,
+               int artifacts_fd, AptOutcome *ret, Error *err)
 {
-    double seconds = json_as_number(json_get(publish, "waitSeconds"), DEFAULT_WAIT_SECONDS);
-    char holder[PUBLISH_HOLDER_MAX], host[256] = "localhost";
-
-    (void)gethostname(host, sizeof(host) - 1);
-    host[sizeof(host) - 1] = '\0';
-    (void)snprintf(holder, sizeof(holder), "call %s (process %ld on %s)", action->spec.call,
-                   (long)getpid(), host);
-    return publish_target_lock(target, holder, (int64_t)(seconds * 1000), err);
-}
-
-static int add(Action *action, const Json *publish, const DebPackage *package, int artifacts_fd,
-               PublishTarget *target, AptOutcome *ret, Error *err)
-{
-    const AptRepository repository = {
-        .target = target,
-        .key = {.key = json_get_string(publish, "signKey"),
-                .home = json_get_string(publish, "gnupgHome"),
-                .passphrase_file = json_get_string(publish, "passphraseFile"),
-                .work_directory = action->spec.call_directory},
-        .suite = text_or(publish, "suite", DEFAULT_SUITE),
-        .component = text_or(publish, "component", DEFAULT_COMPONENT),
-        .origin = json_get_string(publish, "origin"),
-        .label = json_get_string(publish, "label"),
-        .valid_days = (int)json_get_int(publish, "validDays", 0),
-        .keep = (size_t)json_get_int(publish, "keep", 0)};
+    const AptRepository repository = {.target = publishing->target,
+                                      .key = publishing->key,
+                                      .suite = text_or(publish, "suite", DEFAULT_SUITE),
+                                      .component = text_or(publish, "component", DEFAULT_COMPONENT),
+                                      .origin = json_get_string(publish, "origin"),
+                                      .label = json_get_string(publish, "label"),
+                                      .valid_days = (int)json_get_int(publish, "validDays", 0),
+                                      .keep = (size_t)json_get_int(publish, "keep", 0)};
     _cleanup_fd_ int fd = openat(artifacts_fd, package->file_name, O_RDONLY | O_CLOEXEC);
-    int r = fd < 0 ? error_set_errno(err, -errno, "cannot read it")
-                   : lock(action, publish, target, err);
 
-    return r == 0 ? apt_repository_add(&repository,
+    return fd < 0 ? error_set_errno(err, -errno, "cannot read it")
+                  : apt_repository_add(&repository,
                                        &(AptPackage){.name = package->name,
                                                      .version = package->version,
                                                      .architecture = package->architecture,
@@ -125,28 +87,7 @@ static int add(Action *action, const Json *publish, const DebPackage *package, i
                                                      .fd = fd,
                                                      .size_bytes = package->summary.size_bytes,
                                                      .sha256 = package->summary.sha256},
-                                       clock_wall_us(), ret, err)
-                  : r;
-}
-
-static int publish_to(Action *action, const Json *publish, const DebPackage *package,
-                      int artifacts_fd, const char *address, Error *err)
-{
-    _cleanup_(publish_target_closep) PublishTarget *target = NULL;
-    AptOutcome outcome;
-    int r = publish_target_open(
-        address,
-        &(PublishAccess){.authorization_file = json_get_string(publish, "authorizationFile"),
-                         .ca_file = json_get_string(publish, "caFile")},
-        &target, err);
-
-    r = r == 0 ? add(action, publish, package, artifacts_fd, target, &outcome, err) : r;
-    if (r < 0) {
-        return error_wrap(err, "publishing '%s'", package->file_name);
-    }
-    log_info(outcome == APT_UNCHANGED ? "'%s' is in '%s' already" : "'%s' is in '%s' now",
-             package->file_name, address);
-    return 0;
+                                       clock_wall_us(), ret, err);
 }
 
 /* ---- what came of it --------------------------------------------------------------------------
@@ -170,21 +111,26 @@ static int report_deb(Action *action, const DebPackage *package, const char *rep
 int deb_artifact_publish(Action *action, const DebPackage *package, int artifacts_fd, Error *err)
 {
     const Json *publish = json_get(action->spec.publish, "deb");
-    const char *target = json_get_string(publish, "target");
-    _cleanup_free_ char *address = NULL;
+    _cleanup_publishing_ Publishing publishing = {0};
+    AptOutcome outcome;
     int r;
 
     if (!package->file_name) {
         return 0;
     }
-    if (!target) {
+    if (!publish) {
         return report_deb(action, package, NULL, err);
     }
     r = report_phase(&action->report, "publish", package->file_name);
     if (r < 0) {
         return error_set_errno(err, r, "cannot report");
     }
-    r = fill_target(target, action->name, &address, err);
-    r = r == 0 ? publish_to(action, publish, package, artifacts_fd, address, err) : r;
-    return r == 0 ? report_deb(action, package, address, err) : r;
+    r = publishing_open(action, publish, &publishing, err);
+    r = r == 0 ? add(&publishing, publish, package, artifacts_fd, &outcome, err) : r;
+    if (r < 0) {
+        return error_wrap(err, "publishing '%s'", package->file_name);
+    }
+    log_info(outcome == APT_UNCHANGED ? "'%s' is in '%s' already" : "'%s' is in '%s' now",
+             package->file_name, publishing.address);
+    return report_deb(action, package, publishing.address, err);
 }

@@ -23,7 +23,7 @@ static int build(void **state, const char *rpm, RpmBuilt *ret, Error *err)
                                        .version = "v1.2.3-4-gabcdef0",
                                        .commit = "abcdef0123456789abcdef0123456789abcdef01",
                                        .committed_at = 1700000000},
-                     out_fd, ret, err);
+                     NULL, out_fd, ret, err);
 }
 
 #define WITH(more) "{\"summary\":\"S\",\"license\":\"L\"" more "}"

@@ -112,7 +112,7 @@ static void test_units_and_own_script(void **state)
         {"true", 0, true},
     };
 
-    scratch_write(SCRATCH_FD, "systemctl", "#!/bin/sh\necho \"$@\" >> log\n", 26, 0755);
+    scratch_write(SCRATCH_FD, "systemctl", "#!/bin/sh\necho \"$@\" >> log\n", 27, 0755);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         _cleanup_rpm_scripts_ RpmScripts scripts = {0};
 
@@ -142,7 +142,7 @@ static void test_units_at_upgrade(void **state)
     _cleanup_rpm_scripts_ RpmScripts scripts = {0};
     _cleanup_free_ char *log = NULL;
 
-    scratch_write(SCRATCH_FD, "systemctl", "#!/bin/sh\necho \"$@\" >> log\n", 26, 0755);
+    scratch_write(SCRATCH_FD, "systemctl", "#!/bin/sh\necho \"$@\" >> log\n", 27, 0755);
     scratch_write_text(SCRATCH_FD, "log", "");
     assert_int_equal(
         read_scripts(state, "{}", "[{\"from\":\"a.service\",\"start\":true}]", &scripts, NULL), 0);
@@ -160,7 +160,6 @@ static void test_unit_name(void **state)
 {
     _cleanup_json_ Json *unit = NULL;
 
-    assert_int_equal(json_parse("{\"from\":\"a/b/c.service\"}", 26, &unit, NULL), -EINVAL);
     assert_int_equal(json_parse("{\"from\":\"a/b/c.service\"}", 24, &unit, NULL), 0);
     assert_string_equal(rpm_unit_name(unit), "c.service");
 }
