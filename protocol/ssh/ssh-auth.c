@@ -147,9 +147,9 @@ static int offer_file(Auth *a, const Candidate *c, Error *err)
 
 static void connect_agent(Auth *a)
 {
-    const char *path = a->config->identity_agent;
+    const char *path = a->config->identity_agent, *usual = getenv("SSH_AUTH_SOCK");
 
-    if (path ? strcmp(path, "none") == 0 : !getenv("SSH_AUTH_SOCK")) {
+    if (path ? strcmp(path, "none") == 0 : !usual || !*usual) {
         return;
     }
     a->agent = libssh2_agent_init(a->library->raw);
@@ -160,7 +160,7 @@ static void connect_agent(Auth *a)
         libssh2_agent_set_identity_path(a->agent, path);
     }
     if (libssh2_agent_connect(a->agent) != 0) {
-        tell(a, path ? path : getenv("SSH_AUTH_SOCK"), NULL, "no ssh-agent answers there");
+        tell(a, path ? path : usual, NULL, "no ssh-agent answers there");
         return;
     }
     a->is_agent_connected = true;

@@ -41,9 +41,11 @@ static void check_config(const char *data, size_t size)
         .alive_count = -1,
     };
     _cleanup_error_ Error err = {0};
+    bool has_nul = memchr(data, '\0', size) != NULL;
     int r = ssh_config_parse(data, size, &config, &err);
 
-    require(r == 0 ? !err.text : r == -EINVAL && strstr(error_text(&err), "line ") != NULL);
+    require(r == 0 ? !err.text
+                   : r == -EINVAL && strstr(error_text(&err), has_nul ? "NUL" : "line "));
     require(config.identity_files.n <= SSH_CONFIG_VALUES_MAX);
     require(config.alive_interval_ms >= -1 && config.alive_count != 0);
     ssh_config_done(&config);

@@ -3,6 +3,7 @@
 """`--agent ssh://…`: the real slipway, slipway-ssh and slipway-agent, and a real sshd on loopback."""
 import hashlib
 import os
+import pty
 import random
 import shutil
 import socket
@@ -172,6 +173,31 @@ class Talking(SshCase):
                                   environment={"SLIPWAY_DEBUG": "1"})
         self.assertEqual(result.stdout, lines)
         self.assertIn(b"by the program ssh, since libssh2 cannot: ssh_config has ProxyCommand", result.stderr)
+
+    def test_a_passphrase_is_asked_for_at_the_terminal(self):
+        with open(self.sshd.path("ssh_config"), encoding="utf-8") as f:
+            lines = [line for line in f.read().split("\n") if "IdentityFile" not in line]
+        config = os.path.join(self.directory, "secret_config")
+        with open(config, "w", encoding="utf-8") as f:
+            f.write("\n".join([*lines, f"IdentityFile {self.sshd.path('id_secret')}\n"]))
+        ours, theirs = pty.openpty()
+        # The terminal is that of a session of its own, whose foreground is slipway and not slipway-ssh.
+        process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", harness.program("slipway"), "call", "hello"], stdin=theirs, stdout=theirs,
+            stderr=theirs, env={**os.environ, "SLIPWAY_AGENT": self.address(), "SLIPWAY_SSH_CONFIG": config})
+        os.close(theirs)
+        said = b""
+        try:
+            while data := os.read(ours, 65536):
+                said += data
+                if said.endswith(b": ") and b"passphrase" in said and b"hello" not in said:
+                    os.write(ours, b"secret\n")
+        except OSError:  # so a terminal ends
+            pass
+        os.close(ours)
+        self.assertEqual(process.wait(harness.PATIENCE_SECONDS), 0, said)
+        self.assertIn(b"Enter passphrase for key", said)
+        self.assertIn(b"from over there", said)
 
     def test_a_reader_that_stops_loses_nothing(self):
         lines = self.make_lines(6000000)
