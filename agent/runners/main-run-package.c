@@ -6,6 +6,7 @@
 #include "agent/runners/package/deb-artifact.h"
 #include "agent/runners/package/image-artifacts.h"
 #include "agent/runners/package/image-base.h"
+#include "agent/runners/package/image-publish.h"
 #include "agent/runners/package/rpm-artifact.h"
 #include "agent/runners/statements.h"
 #include "agent/source/built.h"
@@ -93,6 +94,7 @@ static int build(Action *action, const ImageBase *base, int call_fd, int staging
     _cleanup_package_ Package package = {0};
     _cleanup_deb_package_ DebPackage deb = {0};
     _cleanup_rpm_built_ RpmBuilt rpm = {0};
+    _cleanup_image_published_ ImagePublished published = {0};
     _cleanup_fd_ int artifacts_fd = -1;
     int64_t size_bytes, began_us = clock_wall_us();
     int r = package_build(&request, staging_fd, &package, err);
@@ -110,9 +112,15 @@ static int build(Action *action, const ImageBase *base, int call_fd, int staging
         return r;
     }
     r = statements_provenance(action, &package.release, began_us, err);
+    r = r < 0 ? r : image_publish(action, &package, staging_fd, &published, err);
     r = r < 0 ? r : deb_artifact_publish(action, &deb, artifacts_fd, err);
     r = r < 0 ? r : rpm_artifact_publish(action, &rpm, err);
-    return r < 0 ? r : report_package(action, &package, size_bytes, err);
+    r = r < 0 ? r : report_package(action, &package, size_bytes, err);
+    if (r < 0) {
+        return r;
+    }
+    r = image_publish_report(action, &published);
+    return r < 0 ? error_set_errno(err, r, "cannot report") : 0;
 }
 
 static int run(Action *action, Error *err)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -79,6 +80,35 @@ class Daemon:
         self.log.close()
 
 
+class Registry:
+    """A docker-registry of our own, on a port that the kernel chooses."""
+
+    def __init__(self, directory):
+        config = os.path.join(directory, "registry.yml")
+        with open(config, "w", encoding="utf-8") as f:
+            f.write(f"version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {directory}/registry}}}}\n"
+                    "http: {addr: 127.0.0.1:0}\n")
+        self.log = os.path.join(directory, "registry.log")
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(["docker-registry", "serve", config], stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, start_new_session=True)
+        deadline = time.monotonic() + 60
+        while not (match := re.search(r"listening on (127\.0\.0\.1:\d+)", self.read())):
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise AssertionError(f"docker-registry does not start: {self.read()}")
+            time.sleep(0.05)  # it tells its log alone
+        self.address = match[1]
+
+    def read(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait()
+
+
 @unittest.skipIf(os.uname().machine != "x86_64", "the program in the images is one for x86_64")
 class Image(runner.RunnerCase):
     def make(self, package, name="hello", run="r1", others=None, **more):
@@ -130,7 +160,57 @@ class Image(runner.RunnerCase):
             self.assertEqual(config["Healthcheck"], {"Test": ["CMD", "/app/hello"], "Interval": 5000000000})
             self.assertEqual(config["StopSignal"], "SIGINT")
             daemon.docker("image", "rm", image)
+        self.pull_by_docker(daemon)
         self.dockerfile("docker", environment={"DOCKER_HOST": daemon.socket, "DOCKER_CONFIG": place})
+
+    def pull_by_docker(self, daemon):
+        """What package pushes, every docker pulls; zstd is for newer ones."""
+        need("docker-registry")
+        registry = Registry(self.directory)
+        self.addCleanup(registry.stop)
+        outcome = self.make({**self.PACKAGE, "platforms": ["linux/arm64", "linux/amd64"]}, run="pull",
+                            publish={"image": {"registry": f"{registry.address}/team"}})
+        for reference in (outcome.outputs["reference"], *outcome.outputs["references"]):
+            daemon.docker("pull", reference)
+            self.assertEqual(daemon.docker("run", "--rm", "--network=none", reference).stdout, "hello from the image\n")
+            daemon.docker("image", "rm", "--force", reference)
+
+    def test_publish(self):
+        need("docker-registry")
+        need("skopeo")
+        registry = Registry(self.directory)
+        self.addCleanup(registry.stop)
+        publish = {"image": {"registry": f"{registry.address}/team", "mountFrom": ["team/other"]}}
+        outcome = self.make(self.PACKAGE, publish=publish)
+        digest, version = outcome.outputs["digest"], outcome.outputs["version"]
+        self.assertEqual(outcome.outputs["reference"], f"{registry.address}/team/hello@{digest}")
+        self.assertEqual(outcome.outputs["references"], [f"{registry.address}/team/hello:{version}"])
+        told = json.loads(self.tool("skopeo", "inspect", "--tls-verify=false",
+                                    f"docker://{registry.address}/team/hello:{version}"))
+        self.assertEqual(told["Digest"], digest)
+        self.tool("skopeo", "copy", "-q", "--insecure-policy", "--src-tls-verify=false",
+                  f"docker://{outcome.outputs['reference']}", f"dir:{self.directory}/dir")
+        # Again: nothing is sent but questions.
+        before = len(registry.read())
+        source = self.source(os.path.join(self.directory, "origin-hello-r1"), outcome.outputs["commit"])
+        self.assertEqual(self.succeed("package", source, publish=publish).outputs["reference"],
+                         outcome.outputs["reference"])
+        asked = registry.read()[before:]
+        self.assertRegex(asked, r"http\.request\.method=HEAD")
+        self.assertNotRegex(asked, r"http\.request\.method=(PATCH|POST)")
+        # Another image on top of it, by its name; then by its digest, with the registry gone.
+        for number, base in enumerate((outcome.outputs["references"][0], outcome.outputs["reference"])):
+            if number == 1:
+                registry.stop()
+            upper = self.make({"base": base, "files": [{"from": "slipway.json", "to": "/etc/upper"}]}, name="upper",
+                              run=f"b{number}")
+            self.assertEqual(upper.outputs["base"], {"name": base, "digest": digest})
+            self.assertEqual(upper.outputs["layers"][0], outcome.outputs["layers"][0])
+        refused = self.origin({"slipway.json": json.dumps({"package": {
+            "base": f"{registry.address}/team/hello:{version}", "files": [{"from": "slipway.json", "to": "/x"}]}})},
+            name="away")
+        self.fail_with("/package/base: '", "package", refused, run="b2")
+        self.fail_with(f"publishing '{registry.address}/team/hello:{version}': ", "package", source, publish=publish)
 
     DOCKERFILE = ("FROM scratch AS one\nCOPY hello /first\nFROM scratch\nCOPY hello /app/hello\nCOPY --from=one /first "
                   "/second\nLABEL team=docker\nENV A=1\nENTRYPOINT [\"/app/hello\"]\n")

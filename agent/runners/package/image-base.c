@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/runners/package/image-base.h"
 
+#include "agent/runners/package/base-pull.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/file.h"
 #include "protocol/base/log.h"
+#include "protocol/base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,17 +73,30 @@ static int build(Action *action, const char *dockerfile, ImageBase *base, Error 
 int image_base_bring(Action *action, int call_fd, ImageBase *ret, Error *err)
 {
     _cleanup_image_base_ ImageBase base = IMAGE_BASE_INIT;
+    const Json *package = json_get(action->recipe.root, "package");
+    const char *reference = json_get_string(package, "base");
     const char *dockerfile = dockerfile_find(action);
     int r = 0;
 
     if (dockerfile) {
         r = make_room(&base, call_fd, err);
         r = r == 0 ? build(action, dockerfile, &base, err) : r;
+    } else if (reference && strcmp(reference, "scratch") != 0 &&
+               !text_has_prefix(reference, "./")) {
+        base.is_there = true;
+        r = base_pull(action, reference, json_get(package, "platforms"), &base.base, base.digest,
+                      err);
+        if (r < 0) {
+            (void)error_wrap(err, "/package/base: '%s'", reference);
+        }
     }
     if (r < 0) {
         return r;
     }
     *ret = base;
+    if (base.base.digest) {
+        ret->base.digest = ret->digest; /* its own, not the one that is left */
+    }
     base = IMAGE_BASE_INIT;
     return 0;
 }

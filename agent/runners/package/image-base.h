@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What an image is made on, brought here first: what a Dockerfile builds. */
+/* What an image is made on, brought here first: what a Dockerfile builds, or a base out of a
+ * registry. */
 #pragma once
 
 #include "agent/package/package.h"
@@ -7,10 +8,11 @@
 #include "agent/runners/package/dockerfile-build.h"
 
 typedef struct ImageBase {
-    PackageBase base;      /* for the request, once `is_there` */
-    bool is_there;         /* otherwise the recipe says it all */
-    DockerfileBuilt built; /* its tool is NULL where there was no Dockerfile */
-    int call_fd;           /* borrowed */
+    PackageBase base;             /* for the request, once `is_there` */
+    bool is_there;                /* otherwise the recipe says it all */
+    DockerfileBuilt built;        /* its tool is NULL where there was no Dockerfile */
+    char digest[OCI_DIGEST_SIZE]; /* of a base out of a registry */
+    int call_fd;                  /* borrowed */
 } ImageBase;
 
 #define IMAGE_BASE_INIT ((ImageBase){.base = {.fd = -1}, .call_fd = -1})
