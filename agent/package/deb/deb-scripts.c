@@ -9,7 +9,7 @@
 
 #define SCRIPT_BYTES_MAX ((size_t)1 << 20)
 #define TOKEN "#DEBHELPER#"
-#define HELPER "[ -x /usr/bin/deb-systemd-helper ]"
+#define HAS_HELPER "command -v deb-systemd-helper >/dev/null"
 #define SYSTEMD_RUNS "[ -d /run/systemd/system ]"
 
 static const char *const names[_DEB_SCRIPT_KIND_MAX] = {
@@ -100,7 +100,7 @@ static int append_postinst(Buffer *text, const Json *units)
 {
     int r = buffer_append_text(
         text, "case \"$1\" in configure|abort-upgrade|abort-deconfigure|abort-remove)\n"
-              "    if " HELPER "; then\n");
+              "    if " HAS_HELPER "; then\n");
 
     r = r == 0
             ? append_for_units(text, units, UNIT_ENABLED, "        for unit in",
@@ -156,7 +156,7 @@ static int append_prerm(Buffer *text, const Json *units)
 static int append_postrm(Buffer *text, const Json *units)
 {
     int r = append_for_units(text, units, UNIT_ANY,
-                             "if [ \"$1\" = purge ] && " HELPER "; then\n"
+                             "if [ \"$1\" = purge ] && " HAS_HELPER "; then\n"
                              "    deb-systemd-helper purge",
                              " >/dev/null || true\nfi\n");
 

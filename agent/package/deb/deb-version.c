@@ -278,6 +278,10 @@ static int append_tag(const char *tag, Buffer *text, Error *err)
             has_dots_for_hyphens = true;
             continue;
         }
+        if (*c == ':') { /* would make an epoch of what is before it */
+            return error_set(err, -EINVAL, "the version '%s' has ':', which dpkg does not take",
+                             tag);
+        }
         if (*c == '-' && !has_dots_for_hyphens) {
             return refuse_hyphen(tag, c + 1, err);
         }

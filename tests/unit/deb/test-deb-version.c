@@ -157,6 +157,7 @@ static void test_refused(void **state)
         {"v", "does not begin with a number"},
         {"release_1", "does not begin with a number"},
         {"1_2", "has '_'"},
+        {"1:2", "has ':'"},
         {"0123456789ab", "neither its commit nor a tag"},
     };
 
