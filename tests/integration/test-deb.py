@@ -170,7 +170,6 @@ class Deb(DebCase):
             open(calls, "w", encoding="utf-8").close()
             with open(os.path.join(control, name), encoding="utf-8") as f:
                 script = f.read()
-            script = script.replace("/usr/bin/deb-systemd-helper", bin_directory + "/deb-systemd-helper")
             script = script.replace("/run/systemd/system", "/" if is_running else "/nowhere")
             output = text_of("sh", "-c", script, name, *arguments, env={"PATH": bin_directory + ":" + os.environ["PATH"]})
             with open(calls, encoding="utf-8") as f:
@@ -214,6 +213,19 @@ class Deb(DebCase):
                          ["0.9.0~rc.1", "0.9.0~rc.1+1", "0.9.0", "0.9.0+1", "0.10.0~beta2"])
         for earlier, later in zip(versions, versions[1:]):
             subprocess.run(["dpkg", "--compare-versions", earlier, "lt", later], check=True)
+
+    def test_the_sample_is_clean(self):
+        """What lintian says of the greeter, where there is one; that it can be made, everywhere."""
+        path = os.path.join(self.directory, "greeter")
+        shutil.copytree(os.path.join(harness.ROOT, "tests/samples/greeter"), path)
+        source = self.next_version(path, {}, "v1.2.3")
+        self.succeed("build", source)
+        deb = self.succeed("package", source).artifact("deb")
+        self.assertEqual(text_of("dpkg-deb", "-I", deb, "conffiles"), "/etc/greeter/greeter.conf\n")
+        if shutil.which("lintian"):
+            told = subprocess.run(["lintian", "--no-cfg", "--allow-root", "--fail-on", "error,warning", deb], check=False,
+                                  capture_output=True, text=True)
+            self.assertEqual((told.returncode, told.stdout), (0, ""))
 
     def test_mistakes(self):
         def deb(**members):

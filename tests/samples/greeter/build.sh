@@ -14,6 +14,6 @@ case $version in
 esac
 
 mkdir -p dist
-${CC:-cc} -std=gnu17 -O2 -Wall -Wextra -Werror -static -pthread -ffile-prefix-map="$PWD=." -Wl,--build-id=sha1 \
+${CC:-cc} -std=gnu17 -O2 -Wall -Wextra -Werror -static -s -pthread -ffile-prefix-map="$PWD=." -Wl,--build-id=sha1 \
     -DVERSION="\"$version\"" -o dist/greeter greeter.c
 echo "built dist/greeter $version"
