@@ -38,12 +38,12 @@ int evidence_set_time(Json *object, const char *name, int64_t wall_us)
 /* ---- statements -------------------------------------------------------------------------------
  */
 
-static int sign(const Spec *spec, StatementKind kind, const char *name, const char *algorithm,
-                const char *digest, const Json *predicate, Buffer *line, Error *err)
+static int sign(const Spec *spec, StatementKind kind, const StatementSubject *subjects, size_t n,
+                const Json *predicate, Buffer *line, Error *err)
 {
     _cleanup_(key_freep) Key *key = NULL;
     _cleanup_buffer_ Buffer payload = {0};
-    int r = statement_format(kind, name, algorithm, digest, predicate, &payload, err);
+    int r = statement_format(kind, subjects, n, predicate, &payload, err);
 
     r = r < 0 ? r : host_key_open(spec->keys_directory, &key, err);
     return r < 0 ? r : dsse_append_signed(line, key, payload.data, payload.len, err);
@@ -69,8 +69,8 @@ static int report_line(Report *report, const Buffer *line, Error *err)
     return r < 0 ? error_set_errno(err, r, "cannot report") : 0;
 }
 
-int evidence_state(const Spec *spec, Report *report, StatementKind kind, const char *name,
-                   const char *algorithm, const char *digest, const Json *predicate, Error *err)
+int evidence_state(const Spec *spec, Report *report, StatementKind kind,
+                   const StatementSubject *subjects, size_t n, const Json *predicate, Error *err)
 {
     _cleanup_buffer_ Buffer line = {0};
     int r;
@@ -82,7 +82,7 @@ int evidence_state(const Spec *spec, Report *report, StatementKind kind, const c
         log_info("this host has no key, so nobody signs the %s", statement_kind_name(kind));
         return 0;
     }
-    r = sign(spec, kind, name, algorithm, digest, predicate, &line, err);
+    r = sign(spec, kind, subjects, n, predicate, &line, err);
     r = r < 0 ? r : write_artifact(spec, &line, err);
     r = r < 0 ? r : report_line(report, &line, err);
     return r < 0 ? error_wrap(err, "stating the %s", statement_kind_name(kind)) : 0;

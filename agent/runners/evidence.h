@@ -13,11 +13,11 @@
 /* "slipway:agent/NAME", to free(). NULL when memory is out. */
 char *evidence_agent_uri(const Spec *spec);
 
-/* Signs a statement about `digest` (under `algorithm`) with the host's key, writes it as the call's
- * artifact, synced, and reports it. `predicate` is borrowed; NULL is "out of memory". At most one
- * statement for each call. Without a directory of keys in the spec nothing is stated. */
-int evidence_state(const Spec *spec, Report *report, StatementKind kind, const char *name,
-                   const char *algorithm, const char *digest, const Json *predicate,
+/* Signs a statement about `n` subjects with the host's key, writes it as the call's artifact,
+ * synced, and reports it. `predicate` is borrowed; NULL is "out of memory". At most one statement
+ * for each call. Without a directory of keys in the spec nothing is stated. */
+int evidence_state(const Spec *spec, Report *report, StatementKind kind,
+                   const StatementSubject *subjects, size_t n, const Json *predicate,
                    Error *err) _must_check_;
 
 /* The SHA-256 of what another call of this host stated, in hexadecimal; false where it stated

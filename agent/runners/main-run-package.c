@@ -74,6 +74,28 @@ static int open_artifacts(int call_fd, int *ret, Error *err)
     return *ret < 0 ? error_set_errno(err, -errno, "cannot open artifacts/ of the call") : 0;
 }
 
+static int state(Action *action, const Release *release, const ImageBase *base,
+                 const DebPackage *deb, const RpmBuilt *rpm, int64_t began_us, Error *err)
+{
+    _cleanup_free_ char *tool = NULL;
+
+    if (base->built.tool && asprintf(&tool, "%s %s", base->built.tool, base->built.version) < 0) {
+        tool = NULL;
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    return statements_provenance(
+        action,
+        &(StatementsPackaged){
+            .release = release,
+            .files = {{deb->file_name, deb->summary.sha256}, {rpm->file, rpm->sha256}},
+            .base = base->is_there ? base->base.name : NULL,
+            .base_digest = base->is_there ? base->base.digest : NULL,
+            .tool = tool,
+            .began_us = began_us,
+        },
+        err);
+}
+
 static int build(Action *action, const ImageBase *base, int call_fd, int staging_fd, Error *err)
 {
     const Source *source = &action->source;
@@ -111,7 +133,7 @@ static int build(Action *action, const ImageBase *base, int call_fd, int staging
     if (r < 0) {
         return r;
     }
-    r = statements_provenance(action, &package.release, began_us, err);
+    r = state(action, &package.release, base, &deb, &rpm, began_us, err);
     r = r < 0 ? r : image_publish(action, &package, staging_fd, &published, err);
     r = r < 0 ? r : deb_artifact_publish(action, &deb, artifacts_fd, err);
     r = r < 0 ? r : rpm_artifact_publish(action, &rpm, err);

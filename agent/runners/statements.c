@@ -44,24 +44,38 @@ static int set_nested(Json *object, const char *name, const char *inner, const c
 /* ---- provenance -------------------------------------------------------------------------------
  */
 
-static int add_source(const Source *source, Json *definition)
+static int append_dependency(Json *list, const char *uri, const char *algorithm, const char *digest)
 {
-    _cleanup_json_ Json *list = json_new_array(), *entry = json_new_object();
+    _cleanup_json_ Json *entry = json_new_object();
+    int r = entry ? json_set_string(entry, "uri", uri) : -ENOMEM;
+
+    r = r < 0 ? r : set_nested(entry, "digest", algorithm, digest);
+    return r < 0 ? r : json_append_take(list, TAKE_PTR(entry));
+}
+
+/* The source first. */
+static int add_dependencies(const Source *source, const StatementsPackaged *packaged,
+                            Json *definition)
+{
+    _cleanup_json_ Json *list = json_new_array();
     _cleanup_free_ char *uri = NULL;
-    int r = list && entry ? 0 : -ENOMEM;
+    int r = list ? 0 : -ENOMEM;
 
     if (asprintf(&uri, "git+%s%s%s", source->repository ? source->repository : "unknown",
                  source->ref ? "@" : "", source->ref ? source->ref : "") < 0) {
         uri = NULL;
         return -ENOMEM;
     }
-    r = r < 0 ? r : json_set_string(entry, "uri", uri);
-    r = r < 0 ? r : set_nested(entry, "digest", "gitCommit", source->commit);
-    r = r < 0 ? r : json_append_take(list, TAKE_PTR(entry));
+    r = r < 0 ? r : append_dependency(list, uri, "gitCommit", source->commit);
+    if (r == 0 && packaged->base && packaged->base_digest) {
+        r = append_dependency(list, packaged->base, "sha256",
+                              packaged->base_digest + strlen(DIGEST_PREFIX));
+    }
     return r < 0 ? r : json_set_take(definition, "resolvedDependencies", TAKE_PTR(list));
 }
 
-static int add_parameters(const Action *action, const Release *release, Json *definition)
+static int add_parameters(const Action *action, const StatementsPackaged *packaged,
+                          Json *definition)
 {
     const Source *source = &action->source;
     _cleanup_json_ Json *external = json_new_object(), *internal = json_new_object();
@@ -71,9 +85,10 @@ static int add_parameters(const Action *action, const Release *release, Json *de
               : json_set_string(external, "repository",
                                 source->repository ? source->repository : "unknown");
     r = r < 0 ? r : json_set_string(external, "ref", source->ref);
-    r = r < 0 ? r : json_set_string(internal, "name", release->name);
-    r = r < 0 ? r : json_set_string(internal, "version", release->version);
+    r = r < 0 ? r : json_set_string(internal, "name", packaged->release->name);
+    r = r < 0 ? r : json_set_string(internal, "version", packaged->release->version);
     r = r < 0 ? r : json_set_string(internal, "run", action->spec.run);
+    r = r < 0 ? r : json_set_string(internal, "tool", packaged->tool);
     r = r < 0 ? r : json_set_take(definition, "externalParameters", TAKE_PTR(external));
     return r < 0 ? r : json_set_take(definition, "internalParameters", TAKE_PTR(internal));
 }
@@ -90,31 +105,46 @@ static int add_details(const Action *action, int64_t began_us, Json *details)
     return r < 0 ? r : json_set_take(details, "metadata", TAKE_PTR(metadata));
 }
 
-static Json *provenance(const Action *action, const Release *release, int64_t began_us)
+static Json *provenance(const Action *action, const StatementsPackaged *packaged)
 {
     _cleanup_json_ Json *predicate = json_new_object(), *definition = json_new_object();
     _cleanup_json_ Json *details = json_new_object();
     int r = predicate && definition && details ? 0 : -ENOMEM;
 
     r = r < 0 ? r : json_set_string(definition, "buildType", "slipway:package/v1");
-    r = r < 0 ? r : add_parameters(action, release, definition);
-    r = r < 0 ? r : add_source(&action->source, definition);
-    r = r < 0 ? r : add_details(action, began_us, details);
+    r = r < 0 ? r : add_parameters(action, packaged, definition);
+    r = r < 0 ? r : add_dependencies(&action->source, packaged, definition);
+    r = r < 0 ? r : add_details(action, packaged->began_us, details);
     r = r < 0 ? r : json_set_take(predicate, "buildDefinition", TAKE_PTR(definition));
     r = r < 0 ? r : json_set_take(predicate, "runDetails", TAKE_PTR(details));
     return r < 0 ? NULL : TAKE_PTR(predicate);
 }
 
-int statements_provenance(Action *action, const Release *release, int64_t began_us, Error *err)
+int statements_provenance(Action *action, const StatementsPackaged *packaged, Error *err)
 {
     _cleanup_json_ Json *predicate = NULL;
+    StatementSubject subjects[1 + STATEMENTS_FILES_MAX] = {{
+        .name = packaged->release->name,
+        .algorithm = "sha256",
+        .digest = packaged->release->digest + strlen(DIGEST_PREFIX),
+    }};
+    size_t n = 1;
 
     if (!has_commit(action, "provenance")) {
         return 0;
     }
-    predicate = provenance(action, release, began_us);
-    return evidence_state(&action->spec, &action->report, STATEMENT_PROVENANCE, release->name,
-                          "sha256", release->digest + strlen(DIGEST_PREFIX), predicate, err);
+    for (size_t i = 0; i < STATEMENTS_FILES_MAX; i++) {
+        if (packaged->files[i].name) {
+            subjects[n++] = (StatementSubject){
+                .name = packaged->files[i].name,
+                .algorithm = "sha256",
+                .digest = packaged->files[i].sha256,
+            };
+        }
+    }
+    predicate = provenance(action, packaged);
+    return evidence_state(&action->spec, &action->report, STATEMENT_PROVENANCE, subjects, n,
+                          predicate, err);
 }
 
 /* ---- test results -----------------------------------------------------------------------------
@@ -174,8 +204,10 @@ int statements_test_result(Action *action, bool has_passed, const TestSums *sums
     r = r < 0 ? r : json_set_string(predicate, "url", url);
     r = r < 0 ? r : add_failures(sums, predicate);
     return r < 0 ? out_of_memory(err)
-                 : evidence_state(&action->spec, &action->report, STATEMENT_TEST_RESULT,
-                                  action->name, "gitCommit", action->source.commit, predicate, err);
+                 : evidence_state(
+                       &action->spec, &action->report, STATEMENT_TEST_RESULT,
+                       &(StatementSubject){action->name, "gitCommit", action->source.commit}, 1,
+                       predicate, err);
 }
 
 /* ---- verifications ----------------------------------------------------------------------------
@@ -229,6 +261,11 @@ int statements_verification(Action *action, const StatementsVerified *verified, 
 {
     _cleanup_json_ Json *predicate = verification(action, verified);
 
-    return evidence_state(&action->spec, &action->report, STATEMENT_VERIFICATION, verified->name,
-                          "sha256", verified->digest + strlen(DIGEST_PREFIX), predicate, err);
+    return evidence_state(&action->spec, &action->report, STATEMENT_VERIFICATION,
+                          &(StatementSubject){
+                              .name = verified->name,
+                              .algorithm = "sha256",
+                              .digest = verified->digest + strlen(DIGEST_PREFIX),
+                          },
+                          1, predicate, err);
 }

@@ -8,8 +8,24 @@
 #include "agent/package/release.h"
 #include "agent/runners/action.h"
 
-/* SLSA provenance of a package that was made since `began_us`. */
-int statements_provenance(Action *action, const Release *release, int64_t began_us,
+/* The deb and the rpm. */
+#define STATEMENTS_FILES_MAX 2
+
+/* What was made, and of what, since `began_us`. All borrowed; what there is not is NULL. */
+typedef struct StatementsPackaged {
+    const Release *release;
+    struct {
+        const char *name;   /* of the file */
+        const char *sha256; /* hexadecimal */
+    } files[STATEMENTS_FILES_MAX];
+    const char *base;        /* the reference of the image that it is made on */
+    const char *base_digest; /* "sha256:…" */
+    const char *tool;        /* that obeyed the Dockerfile, with its version */
+    int64_t began_us;
+} StatementsPackaged;
+
+/* SLSA provenance of the image, and of the packages beside it. */
+int statements_provenance(Action *action, const StatementsPackaged *packaged,
                           Error *err) _must_check_;
 
 /* How the tests of the commit ended. `sums` may be empty: then only the command's end is known. */

@@ -169,7 +169,8 @@ static int sign(const char *key_path, const char *digest, const char *name,
     }
     r = key_read_private(AT_FDCWD, key_path, &key, err);
     r = r == 0 ? complete(given, &predicate, err) : r;
-    r = r == 0 ? statement_format(STATEMENT_APPROVAL, name, "sha256", digest + strlen(prefix),
+    r = r == 0 ? statement_format(STATEMENT_APPROVAL,
+                                  &(StatementSubject){name, "sha256", digest + strlen(prefix)}, 1,
                                   predicate, &payload, err)
                : r;
     r = r == 0 ? dsse_append_signed(&line, key, payload.data, payload.len, err) : r;

@@ -90,28 +90,29 @@ int statement_parse(const char *text, size_t n, Statement *ret, Error *err)
     return 0;
 }
 
-static int build(StatementKind kind, const char *name, const char *algorithm, const char *digest,
+static int append_subject(const StatementSubject *subject, Json *subjects)
+{
+    _cleanup_json_ Json *object = json_new_object(), *digests = json_new_object();
+    int r = object && digests ? 0 : -ENOMEM;
+
+    r = r == 0 ? json_set_string(object, "name", subject->name) : r;
+    r = r == 0 ? json_set_string(digests, subject->algorithm, subject->digest) : r;
+    r = r == 0 ? json_set_take(object, "digest", TAKE_PTR(digests)) : r;
+    return r == 0 ? json_append_take(subjects, TAKE_PTR(object)) : r;
+}
+
+static int build(StatementKind kind, const StatementSubject *subjects, size_t n,
                  const Json *predicate, Json **ret)
 {
-    _cleanup_json_ Json *root = json_new_object(), *subjects = json_new_array();
-    Json *subject = json_new_object(), *digests = json_new_object(), *copy = NULL;
-    int r = root && subjects && subject && digests ? 0 : -ENOMEM;
+    _cleanup_json_ Json *root = json_new_object(), *list = json_new_array();
+    Json *copy = NULL;
+    int r = root && list ? 0 : -ENOMEM;
 
-    r = r == 0 ? json_set_string(subject, "name", name) : r;
-    r = r == 0 ? json_set_string(digests, algorithm, digest) : r;
-    if (r < 0) {
-        (void)json_unref(digests);
-        (void)json_unref(subject);
-        return r;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        r = append_subject(&subjects[i], list);
     }
-    r = json_set_take(subject, "digest", digests);
-    if (r < 0) {
-        (void)json_unref(subject);
-        return r;
-    }
-    r = json_append_take(subjects, subject);
     r = r == 0 ? json_set_string(root, "_type", STATEMENT_TYPE) : r;
-    r = r == 0 ? json_set_take(root, "subject", TAKE_PTR(subjects)) : r;
+    r = r == 0 ? json_set_take(root, "subject", TAKE_PTR(list)) : r;
     r = r == 0 ? json_set_string(root, "predicateType", kinds[kind].uri) : r;
     r = r == 0 ? json_copy(predicate, &copy) : r;
     r = r == 0 ? json_set_take(root, "predicate", copy) : r;
@@ -121,12 +122,12 @@ static int build(StatementKind kind, const char *name, const char *algorithm, co
     return r;
 }
 
-int statement_format(StatementKind kind, const char *name, const char *algorithm,
-                     const char *digest, const Json *predicate, Buffer *out, Error *err)
+int statement_format(StatementKind kind, const StatementSubject *subjects, size_t n,
+                     const Json *predicate, Buffer *out, Error *err)
 {
     _cleanup_json_ Json *root = NULL;
     StatementKind found;
-    int r = build(kind, name, algorithm, digest, predicate, &root);
+    int r = build(kind, subjects, n, predicate, &root);
 
     if (r < 0) {
         return error_set_errno(err, r, "cannot build a statement of %s", kinds[kind].name);

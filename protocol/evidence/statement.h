@@ -33,12 +33,17 @@ void statement_done(Statement *statement);
 /* Reads a payload whose signature was found good. -EINVAL with every mistake, by pointer. */
 int statement_parse(const char *text, size_t n, Statement *ret, Error *err) _must_check_;
 
-/* Builds one and appends its text to `out`: the subject is `name` (may be NULL) with `digest` under
- * `algorithm` ("sha256" or "gitCommit"); `predicate` is borrowed. It is checked as a reader would.
- */
-int statement_format(StatementKind kind, const char *name, const char *algorithm,
-                     const char *digest, const Json *predicate, Buffer *out,
-                     Error *err) _must_check_;
+/* What a statement is about. All borrowed. */
+typedef struct StatementSubject {
+    const char *name;      /* NULL: it has none */
+    const char *algorithm; /* "sha256", "gitCommit" */
+    const char *digest;    /* hexadecimal */
+} StatementSubject;
+
+/* Builds one about `n` subjects, of which the first is the one that a release hangs on, and appends
+ * its text to `out`; `predicate` is borrowed. It is checked as a reader would. */
+int statement_format(StatementKind kind, const StatementSubject *subjects, size_t n,
+                     const Json *predicate, Buffer *out, Error *err) _must_check_;
 
 /* Is this digest among the subjects'? */
 bool statement_is_about(const Statement *statement, const char *algorithm, const char *digest);

@@ -20,8 +20,10 @@ static void check_again(const Statement *statement)
 
         require(!digest || statement_is_about(statement, algorithms[i], digest));
         buffer_clear(&text);
-        r = digest ? statement_format(statement->kind, statement_subject_name(statement),
-                                      algorithms[i], digest, statement->predicate, &text, &err)
+        r = digest ? statement_format(statement->kind,
+                                      &(StatementSubject){statement_subject_name(statement),
+                                                          algorithms[i], digest},
+                                      1, statement->predicate, &text, &err)
                    : -ENOENT;
         /* A kind may want the other algorithm for its subject; nothing else is in its way. */
         require(r == 0 || r == -ENOENT || (r == -EINVAL && err.text));

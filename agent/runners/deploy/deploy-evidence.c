@@ -395,8 +395,12 @@ int deploy_evidence_state(const DeployCall *call, Error *err)
     }
     predicate = receipt(call);
     return evidence_state(call->spec, call->report, STATEMENT_DEPLOYMENT,
-                          json_get_string(call->release, "name"), "sha256",
-                          digest + strlen(DIGEST_PREFIX), predicate, err);
+                          &(StatementSubject){
+                              .name = json_get_string(call->release, "name"),
+                              .algorithm = "sha256",
+                              .digest = digest + strlen(DIGEST_PREFIX),
+                          },
+                          1, predicate, err);
 }
 
 /* The record of a release that is running already says what ran before *it*, which is nothing that

@@ -43,9 +43,10 @@ static void add_result(Buffer *out, const Key *key, const char *result)
 
     assert_int_equal(json_set_string(predicate, "result", result), 0);
     assert_int_equal(json_set_take(predicate, "configuration", json_new_array()), 0);
-    assert_int_equal(
-        statement_format(STATEMENT_TEST_RESULT, NULL, "gitCommit", COMMIT, predicate, &text, NULL),
-        0);
+    assert_int_equal(statement_format(STATEMENT_TEST_RESULT,
+                                      &(StatementSubject){NULL, "gitCommit", COMMIT}, 1, predicate,
+                                      &text, NULL),
+                     0);
     assert_int_equal(dsse_append_signed(out, key, text.data, text.len, NULL), 0);
 }
 

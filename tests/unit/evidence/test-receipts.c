@@ -23,8 +23,10 @@ static void append_receipt(Buffer *bundle, const Key *key, const char *predicate
     _cleanup_json_ Json *json = NULL;
 
     assert_int_equal(json_parse(predicate, strlen(predicate), &json, NULL), 0);
-    assert_int_equal(
-        statement_format(STATEMENT_DEPLOYMENT, "app", "sha256", DIGEST, json, &payload, NULL), 0);
+    assert_int_equal(statement_format(STATEMENT_DEPLOYMENT,
+                                      &(StatementSubject){"app", "sha256", DIGEST}, 1, json,
+                                      &payload, NULL),
+                     0);
     assert_int_equal(dsse_append_signed(bundle, key, payload.data, payload.len, NULL), 0);
 }
 

@@ -58,9 +58,11 @@ static void format(StatementKind kind, Buffer *out)
 
     assert_int_equal(
         json_parse(good[kind].predicate, strlen(good[kind].predicate), &predicate, NULL), 0);
-    assert_int_equal(statement_format(kind, "greeter", good[kind].algorithm, good[kind].digest,
-                                      predicate, out, NULL),
-                     0);
+    assert_int_equal(
+        statement_format(kind,
+                         &(StatementSubject){"greeter", good[kind].algorithm, good[kind].digest}, 1,
+                         predicate, out, NULL),
+        0);
 }
 
 static void test_each_kind_comes_back(void **state)
@@ -162,9 +164,10 @@ static void test_a_wrong_statement_is_not_built(void **state)
     _cleanup_buffer_ Buffer text = {0};
     _cleanup_error_ Error err = {0};
 
-    assert_int_equal(
-        statement_format(STATEMENT_APPROVAL, NULL, "sha256", SHA256, predicate, &text, &err),
-        -EINVAL);
+    assert_int_equal(statement_format(STATEMENT_APPROVAL,
+                                      &(StatementSubject){NULL, "sha256", SHA256}, 1, predicate,
+                                      &text, &err),
+                     -EINVAL);
     assert_int_equal(text.len, 0);
 }
 

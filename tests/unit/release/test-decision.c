@@ -119,8 +119,9 @@ static void add(Buffer *out, int key, StatementKind kind, const char *algorithm,
     _cleanup_buffer_ Buffer payload = {0};
 
     assert_int_equal(json_parse(text, strlen(text), &predicate, NULL), 0);
-    assert_int_equal(
-        statement_format(kind, "greeter", algorithm, digest, predicate, &payload, NULL), 0);
+    assert_int_equal(statement_format(kind, &(StatementSubject){"greeter", algorithm, digest}, 1,
+                                      predicate, &payload, NULL),
+                     0);
     assert_int_equal(dsse_append_signed(out, keys[key], payload.data, payload.len, NULL), 0);
 }
 

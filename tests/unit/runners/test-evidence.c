@@ -52,8 +52,8 @@ static Json *passed(void)
 
 static int state_it(Place *place, const Json *predicate, Error *err)
 {
-    return evidence_state(&place->spec, &place->report, STATEMENT_TEST_RESULT, "greeter",
-                          "gitCommit", COMMIT, predicate, err);
+    return evidence_state(&place->spec, &place->report, STATEMENT_TEST_RESULT,
+                          &(StatementSubject){"greeter", "gitCommit", COMMIT}, 1, predicate, err);
 }
 
 static void states_what_the_hosts_key_proves(void **state)

@@ -83,9 +83,22 @@ static void provenance_says_of_what_and_by_whom(void **state)
     const Statement *said;
 
     open_place(state, &place);
-    assert_int_equal(statements_provenance(&place.action, &release, 1700000000000000, NULL), 0);
+    assert_int_equal(
+        statements_provenance(&place.action,
+                              &(StatementsPackaged){.release = &release,
+                                                    .files = {{0}, {"g.rpm", OTHER_HEX}},
+                                                    .base = "registry.example/base:1",
+                                                    .base_digest = "sha256:" OTHER_HEX,
+                                                    .tool = "docker 20.10.24",
+                                                    .began_us = 1700000000000000},
+                              NULL),
+        0);
     said = stated(state, &place, STATEMENT_PROVENANCE);
-    assert_true(statement_is_about(said, "sha256", HEX));
+    assert_string_equal(statement_digest(said, "sha256"), HEX);
+    assert_true(statement_is_about(said, "sha256", OTHER_HEX));
+    assert_said(said, "/buildDefinition/resolvedDependencies/1/uri", "registry.example/base:1");
+    assert_said(said, "/buildDefinition/resolvedDependencies/1/digest/sha256", OTHER_HEX);
+    assert_said(said, "/buildDefinition/internalParameters/tool", "docker 20.10.24");
     assert_string_equal(statement_commit(said), COMMIT);
     assert_said(said, "/buildDefinition/externalParameters/repository",
                 "https://git.example/greeter");
@@ -151,7 +164,8 @@ static void of_no_commit_nothing_is_stated(void **state)
     open_place(state, &place);
     free(place.action.source.commit);
     place.action.source.commit = NULL;
-    assert_int_equal(statements_provenance(&place.action, &release, 0, NULL), 0);
+    assert_int_equal(
+        statements_provenance(&place.action, &(StatementsPackaged){.release = &release}, NULL), 0);
     assert_int_equal(statements_test_result(&place.action, true, &(TestSums){0}, NULL), 0);
     assert_int_equal(scratch_count(SCRATCH_FD, "call/artifacts"), 0);
 }
