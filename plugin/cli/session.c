@@ -130,17 +130,21 @@ void session_disarm_signals(Session *s)
     (void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
 }
 
-/* Once: the command ends what it began. Twice: leave at once. */
+/* Once: the command ends what it began. Ctrl-C twice: leave at once. SIGTERM comes twice, too,
+ * where a controller ends a tree of processes one by one: it never means that the call may go on.
+ */
 static int take_signals(Session *s)
 {
     struct signalfd_siginfo info;
 
     while (s->signal_fd >= 0 && read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (++s->n_interrupts >= 2) {
+        bool is_first = s->n_interrupts++ == 0;
+
+        if (!is_first && info.ssi_signo == SIGINT) {
             output_say(&s->output, "slipway: leaving; what runs on the agent's host goes on there");
             return EXIT_CANCELLED;
         }
-        if (s->on_interrupt) {
+        if (is_first && s->on_interrupt) {
             s->on_interrupt(s, s->userdata);
         }
     }
@@ -293,6 +297,22 @@ void session_print_json(Session *s, const char *event, const SlipwayJson *value)
         output_print(&s->output, "%s\n", text);
     }
     free(text);
+}
+
+int session_save_json(Session *s, const SlipwayJson *value, const char *path)
+{
+    char *text = slipway_json_format(value);
+    FILE *file = text ? fopen(path, "we") : NULL;
+    bool is_good = file && fprintf(file, "%s\n", text) > 0;
+
+    if (file && fclose(file) != 0) {
+        is_good = false;
+    }
+    if (!is_good) {
+        output_say(&s->output, "slipway: '%s': %s", path, text ? strerror(errno) : "out of memory");
+    }
+    free(text);
+    return is_good ? EXIT_DONE : EXIT_ACTION_FAILED;
 }
 
 void session_random_id(char text[SESSION_ID_SIZE])

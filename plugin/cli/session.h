@@ -58,6 +58,9 @@ int session_usage(Session *s, const char *format, ...) __attribute__((format(pri
 /* A value as a line of JSON, for --json. `event` (may be NULL) is put before its members. */
 void session_print_json(Session *s, const char *event, const SlipwayJson *value);
 
+/* Leaves a value in a file, as one line of JSON. 0, or the exit code with the reason said. */
+int session_save_json(Session *s, const SlipwayJson *value, const char *path);
+
 /* "0a1b2c3d4e5f6071": for keys and names that nobody chose. */
 #define SESSION_ID_SIZE 17
 void session_random_id(char text[SESSION_ID_SIZE]);

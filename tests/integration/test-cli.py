@@ -83,6 +83,38 @@ class CommandLine(harness.Case):
         _, error = client.communicate(timeout=harness.PATIENCE_SECONDS)
         self.assertEqual(client.returncode, 6, error)
 
+    def test_a_controller_that_ends_the_tree_cancels_the_call(self):
+        """SIGTERM to the program and, before it, to what carries its connection; and once more"""
+        bridge = f"stdio:{program('slipway-agent')} --stdio --state {self.host.state}"
+        client = subprocess.Popen([program("slipway"), "call", "slow", "--agent", bridge], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: any(c["state"] == "running" for c in self.host.connect().request("calls/list")["calls"]),
+                 "the call runs")
+        with open(f"/proc/{client.pid}/task/{client.pid}/children", encoding="ascii") as f:
+            children = [int(pid) for pid in f.read().split()]
+        self.assertEqual(len(children), 1)
+        for pid in (*children, client.pid):
+            os.kill(pid, signal.SIGTERM)
+        self.assertIn("cancelling", client.stderr.readline())
+        client.send_signal(signal.SIGTERM)
+        _, error = client.communicate(timeout=harness.PATIENCE_SECONDS)
+        self.assertEqual(client.returncode, 6, error)
+        self.assertEqual(self.host.connect().request("calls/list")["calls"][0]["status"], "cancelled")
+
+    def test_the_result_is_left_in_a_file(self):
+        path = os.path.join(self.directory, "result.json")
+        shown = self.cli("call", "report", "--result", path, "--user", "ann", check=0)
+        self.assertNotIn("answer", shown.stdout)
+        with open(path, encoding="utf-8") as f:
+            result = json.load(f)
+        self.assertEqual((result["status"], result["outputs"]), ("succeeded", {"answer": 42}))
+        self.assertEqual(self.host.connect().request("calls/list")["calls"][0]["origin"]["user"], "ann")
+        self.cli("call", "refuse", "--result", path, check=4)
+        with open(path, encoding="utf-8") as f:
+            self.assertIn("not today", json.load(f)["reason"])
+        self.assertIn("exclude", self.cli("call", "say", "--detach", "--result", path, check=2).stderr)
+        self.assertIn("nowhere", self.cli("call", "say", "--result", "/nowhere/at-all", check=1).stderr)
+
     def test_json_is_one_object_a_line(self):
         lines = [json.loads(line) for line in self.cli("call", "report", "--json", check=0).stdout.splitlines()]
         self.assertEqual(lines[-1]["result"]["outputs"], {"answer": 42})

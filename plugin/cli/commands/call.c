@@ -28,6 +28,8 @@ static const Option options[] = {
     {"approver", OPTION_TEXT, "NAME", NULL,
      "who released it: an unsigned word that is written down and opens no door; `slipway approve` "
      "signs one"},
+    {"user", OPTION_TEXT, "NAME", NULL,
+     "who wants it, for the audit log (default: the user of this program)"},
     {"key", OPTION_TEXT, "KEY", NULL,
      "idempotency key: the same key again follows the same call and starts nothing"},
     {"timeout", OPTION_SECONDS, "S", NULL, "end it after so many seconds"},
@@ -35,6 +37,7 @@ static const Option options[] = {
     {"terminal", OPTION_FLAG, NULL, NULL, "run it on a pseudo-terminal"},
     {"detach", OPTION_FLAG, NULL, NULL, "print the call's name and leave it running"},
     {"artifacts", OPTION_TEXT, "DIR", NULL, "fetch its artifacts into this directory"},
+    {"result", OPTION_TEXT, "FILE", NULL, "leave how it ended in this file, as JSON"},
     {0},
 };
 
@@ -114,9 +117,10 @@ static int set_evidence(Session *s, SlipwayJson *params, const char *path)
                           : r;
 }
 
-static void set_origin(SlipwayJson *params)
+static void set_origin(Session *s, SlipwayJson *params)
 {
-    const char *url = getenv("BUILD_URL"), *user = getenv("USER");
+    const char *url = getenv("BUILD_URL");
+    const char *user = options_text(s->options, "user", getenv("USER"));
 
     if (url && *url) { /* a controller's page of this build */
         (void)slipway_json_set_string(params, "/origin/url", url);
@@ -134,7 +138,7 @@ static int set_parameters(Session *s, SlipwayJson *params, const char *key)
 
     (void)slipway_json_set_string(params, "/action", o->arguments[0]);
     (void)slipway_json_set_string(params, "/idempotencyKey", key);
-    set_origin(params);
+    set_origin(s, params);
     for (size_t i = 0; r == EXIT_DONE && (text = options_item(o, "param", i)); i++) {
         r = set_parameter(s, params, text);
     }
@@ -181,14 +185,29 @@ static int start_followed(Session *s, SlipwayJson *params)
 {
     _cleanup_(follow_result_done) FollowResult followed = {0};
     const char *directory = options_text(s->options, "artifacts", NULL);
-    int r = follow_start(s, params, s->options->arguments[0], &followed), fetched;
+    const char *path = options_text(s->options, "result", NULL);
+    int r = follow_start(s, params, s->options->arguments[0], &followed), fetched, left;
 
+    if (path && followed.result) {
+        left = session_save_json(s, followed.result, path);
+        r = r == EXIT_DONE ? left : r;
+    }
     if (directory && followed.result) {
         fetched = fetch_artifacts(s, slipway_json_get(followed.result, "/artifacts"), NULL,
                                   directory, false);
         r = r == EXIT_DONE ? fetched : r;
     }
     return r;
+}
+
+/* A detached call ends elsewhere. */
+static int check_options(Session *s)
+{
+    bool is_detached = options_flag(s->options, "detach");
+
+    return is_detached && options_text(s->options, "result", NULL)
+               ? session_usage(s, "--detach and --result exclude each other")
+               : EXIT_DONE;
 }
 
 static int run(Session *s)
@@ -200,7 +219,8 @@ static int run(Session *s)
 
     session_random_id(random_key);
     key = key ? key : random_key;
-    r = set_parameters(s, params, key);
+    r = check_options(s);
+    r = r == EXIT_DONE ? set_parameters(s, params, key) : r;
     if (r == EXIT_DONE) {
         r = options_flag(s->options, "detach") ? start_detached(s, params)
                                                : start_followed(s, params);

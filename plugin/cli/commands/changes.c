@@ -3,7 +3,6 @@
 #include "plugin/cli/commands/commands.h"
 #include "plugin/cli/evidence/change-markdown.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,22 +42,6 @@ static int print_change(Session *s, const SlipwayJson *change)
     return EXIT_DONE;
 }
 
-static int save_change(Session *s, const SlipwayJson *change, const char *path)
-{
-    char *text = slipway_json_format(change);
-    FILE *file = text ? fopen(path, "we") : NULL;
-    bool is_good = file && fprintf(file, "%s\n", text) > 0;
-
-    if (file && fclose(file) != 0) {
-        is_good = false;
-    }
-    if (!is_good) {
-        output_say(&s->output, "slipway: '%s': %s", path, text ? strerror(errno) : "out of memory");
-    }
-    free(text);
-    return is_good ? EXIT_DONE : EXIT_ACTION_FAILED;
-}
-
 static int run(Session *s)
 {
     _cleanup_(source_commit_done) SourceCommit found = {0};
@@ -74,7 +57,7 @@ static int run(Session *s)
                            options_text(s->options, "commit", NULL),
                            options_text(s->options, "ref", NULL), &found);
     r = r == EXIT_DONE ? change_call(s, environment, &found, &change) : r;
-    r = r == EXIT_DONE && path ? save_change(s, change, path) : r;
+    r = r == EXIT_DONE && path ? session_save_json(s, change, path) : r;
     r = r == EXIT_DONE ? print_change(s, change) : r;
     (void)slipway_json_unref(change);
     return r;

@@ -133,6 +133,25 @@ static void test_print_json(void **state)
     (void)slipway_json_unref(value);
 }
 
+static void test_save_json(void **state)
+{
+    CliFixture *f = *state;
+    SlipwayJson *value = slipway_json_new_object();
+    char path[] = "/tmp/slipway-test-session-XXXXXX", text[8] = "";
+    _cleanup_fd_ int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    cli_begin(f, "--color", "never");
+    assert_int_equal(session_save_json(&f->session, value, path), EXIT_DONE);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(read(fd, text, sizeof(text)), 3);
+    assert_string_equal(text, "{}\n");
+    assert_int_equal(session_save_json(&f->session, value, "/nowhere/at-all"), EXIT_ACTION_FAILED);
+    cli_expect_error_has(f, "'/nowhere/at-all': No such file");
+    assert_int_equal(session_save_json(&f->session, value, "/dev/full"), EXIT_ACTION_FAILED);
+    (void)slipway_json_unref(value);
+}
+
 static void test_random_id(void **state)
 {
     char a[SESSION_ID_SIZE], b[SESSION_ID_SIZE];
@@ -169,7 +188,11 @@ static void test_signals(void **state)
     assert_int_equal(raise(SIGINT), 0);
     assert_int_equal(session_step(&f->session), 0);
     assert_int_equal(interrupts.n, 1);
-    assert_int_equal(raise(SIGTERM), 0);
+    assert_int_equal(raise(SIGTERM), 0); /* a tree that is ended one by one */
+    assert_int_equal(session_step(&f->session), 0);
+    assert_int_equal(interrupts.n, 1);
+    cli_expect_error(f, "");
+    assert_int_equal(raise(SIGINT), 0);
     assert_int_equal(session_step(&f->session), EXIT_CANCELLED);
     assert_int_equal(interrupts.n, 1);
     cli_expect_error_has(f, "goes on there");
@@ -195,10 +218,10 @@ static void test_nobody_reads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cli_test(test_connect), cli_test(test_unreachable),   cli_test(test_request),
-        cli_test(test_errors),  cli_test(test_error_as_json), cli_test(test_hang_up),
-        cli_test(test_usage),   cli_test(test_print_json),    cmocka_unit_test(test_random_id),
-        cli_test(test_signals), cli_test(test_nobody_reads),
+        cli_test(test_connect),   cli_test(test_unreachable),   cli_test(test_request),
+        cli_test(test_errors),    cli_test(test_error_as_json), cli_test(test_hang_up),
+        cli_test(test_usage),     cli_test(test_print_json),    cmocka_unit_test(test_random_id),
+        cli_test(test_save_json), cli_test(test_signals),       cli_test(test_nobody_reads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
