@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define STDIN_SPEC STDIN_FILENO
+#define TEST_FILES_ARTIFACT "junit"
 
 _Static_assert(JUNIT_SUMS_MAX < REPORT_LINE_MAX, "the sums have to fit into a report");
 
@@ -224,23 +225,59 @@ static void pack_after_failure(Action *action, const RecipeStep *step)
     }
 }
 
+/* For a controller that shows tests one by one. A recipe may have an artifact of that name. */
+static bool has_artifact(const RecipeStep *step, const char *name)
+{
+    for (size_t i = 0; i < step->n_artifacts; i++) {
+        if (strcmp(step->artifacts[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* They are a copy of what the result says: that there is none makes no result worse. */
+static void pack_test_files(Action *action, const RecipeStep *step, const TestFiles *files)
+{
+    const ArtifactsRequest request = {.workspace_fd = action->workspace_fd,
+                                      .call_directory = action->spec.call_directory,
+                                      .time = action->source.committed_at};
+    _cleanup_free_ char **names = calloc(files->count + 1, sizeof(*names));
+    _cleanup_error_ Error problem = {0};
+    int r = names ? 0 : error_set(&problem, -ENOMEM, "out of memory");
+
+    if (files->count == 0 || has_artifact(step, TEST_FILES_ARTIFACT)) {
+        return;
+    }
+    for (size_t i = 0; names && i < files->count; i++) {
+        names[i] = files->files[i].name;
+    }
+    r = r == 0 ? artifacts_pack_one(&request, action->workspace_fd, TEST_FILES_ARTIFACT, names,
+                                    files->count, &action->report, NULL, &problem)
+               : r;
+    if (r < 0) {
+        log_warning("%s, going on", error_text(&problem));
+    }
+}
+
 static int finish_step(Action *action, const RecipeStep *step, const TestFiles *before,
                        const StepResult *result, Error *err)
 {
     TestSums *sums = &action->tests;
     _cleanup_error_ Error problem = {0};
-    size_t n_files = 0;
+    _cleanup_test_files_ TestFiles files = {0};
     bool is_failed;
-    int r = test_results_collect(action->workspace_fd, step, before, sums, &n_files, &problem);
+    int r = test_results_collect(action->workspace_fd, step, before, sums, &files, &problem);
 
     if (r == -ENOMEM) {
         return out_of_memory(err);
     }
     is_failed = !result->is_success || r < 0 || sums->failed > 0;
-    r = report_tests(action, sums, n_files, err);
+    r = report_tests(action, sums, files.count, err);
     if (r < 0) {
         return r;
     }
+    pack_test_files(action, step, &files);
     if (is_failed) {
         pack_after_failure(action, step);
         return report_failure(action, result, sums, problem.code ? error_text(&problem) : NULL,

@@ -106,7 +106,7 @@ static int read_file(int workspace_fd, const char *name, TestSums *sums, Error *
 }
 
 static int sum_up(int workspace_fd, const RecipeStep *step, const TestFiles *before,
-                  const TestFiles *after, TestSums *sums, size_t *ret_files, Error *err)
+                  TestFiles *after, TestSums *sums, TestFiles *counted, Error *err)
 {
     for (size_t i = 0; i < after->count; i++) {
         _cleanup_error_ Error problem = {0};
@@ -122,22 +122,26 @@ static int sum_up(int workspace_fd, const RecipeStep *step, const TestFiles *bef
         if (r < 0) {
             log_warning("%s, going on without it", error_text(&problem));
         } else {
-            (*ret_files)++;
+            counted->files[counted->count++] = after->files[i];
+            after->files[i].name = NULL;
         }
     }
     return 0;
 }
 
 int test_results_collect(int workspace_fd, const RecipeStep *step, const TestFiles *before,
-                         TestSums *ret, size_t *ret_files, Error *err)
+                         TestSums *ret, TestFiles *ret_files, Error *err)
 {
-    _cleanup_test_files_ TestFiles after = {0};
+    _cleanup_test_files_ TestFiles after = {0}, counted = {0};
     _cleanup_test_sums_ TestSums sums = {0};
-    size_t files = 0;
     int r = test_files_find(workspace_fd, step, &after, err);
 
-    r = r == 0 ? sum_up(workspace_fd, step, before, &after, &sums, &files, err) : r;
-    if (r == 0 && files == 0 && step->is_junit_declared) {
+    counted.files = r == 0 ? calloc(after.count + 1, sizeof(*counted.files)) : NULL;
+    if (r == 0 && !counted.files) {
+        r = error_set(err, -ENOMEM, "out of memory");
+    }
+    r = r == 0 ? sum_up(workspace_fd, step, before, &after, &sums, &counted, err) : r;
+    if (r == 0 && counted.count == 0 && step->is_junit_declared) {
         r = error_set(
             err, -ENOENT,
             "'%s' wrote no JUnit file that matches '%s'%s, so nobody knows what was tested",
@@ -145,7 +149,8 @@ int test_results_collect(int workspace_fd, const RecipeStep *step, const TestFil
     }
     /* What was read counts, also when it is not all. */
     *ret = sums;
-    *ret_files = files;
+    *ret_files = counted;
+    counted = (TestFiles){0};
     sums = (TestSums){0};
     return r;
 }

@@ -26,8 +26,8 @@ void test_files_done(TestFiles *files);
 int test_files_find(int workspace_fd, const RecipeStep *step, TestFiles *ret,
                     Error *err) _must_check_;
 
-/* After it: the sums of all files that are new since `before`; *ret_files says how many. -ENOENT:
- * the step declares where its files are, and there is none. -EINVAL: one cannot be read as JUnit
- * XML; where none was declared that is only logged, for the file may be anything. */
+/* After it: the sums of all files that are new since `before`; *ret_files has those that count.
+ * -ENOENT: the step declares where its files are, and there is none. -EINVAL: one cannot be read as
+ * JUnit XML; where none was declared that is only logged, for the file may be anything. */
 int test_results_collect(int workspace_fd, const RecipeStep *step, const TestFiles *before,
-                         TestSums *ret, size_t *ret_files, Error *err) _must_check_;
+                         TestSums *ret, TestFiles *ret_files, Error *err) _must_check_;

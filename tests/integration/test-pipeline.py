@@ -106,8 +106,10 @@ class Pipeline(harness.Case):
         out = os.path.join(self.directory, "out")
         self.slipway(self.road, "call", "build", "--run", "r", "--git", self.repository, "--artifacts", out, check=0)
         self.assertTrue(os.path.isdir(out) and os.listdir(out), "declared artifacts were fetched")
-        test = self.slipway(self.road, "call", "test", "--run", "r", "--json", check=0)
-        result = json.loads(test.stdout.splitlines()[-1])["result"]
+        test = self.slipway(self.road, "call", "test", "--run", "r", "--json", "--artifacts", out, check=0)
+        with open(os.path.join(out, "junit/build/junit/greeter.xml"), encoding="utf-8") as f:
+            self.assertIn("<testcase", f.read())
+        result = next(json.loads(line)["result"] for line in test.stdout.splitlines() if "call/finished" in line)
         self.assertGreaterEqual(result["tests"]["total"], 3)
         self.assertEqual(result["tests"]["failed"], 0)
         self.assertEqual(result["outputs"]["commit"], self.first)

@@ -18,7 +18,7 @@ static void test_new_files_only(void **state)
 {
     _cleanup_test_files_ TestFiles before = {0};
     _cleanup_test_sums_ TestSums sums = {0};
-    size_t files;
+    _cleanup_test_files_ TestFiles files = {0};
 
     scratch_write_text(SCRATCH_FD, "out/old.xml", BAD);
     scratch_write_text(SCRATCH_FD, "a/TEST-again.xml", BAD);
@@ -28,7 +28,9 @@ static void test_new_files_only(void **state)
     scratch_write_text(SCRATCH_FD, "out/new.xml", GOOD);
     scratch_write_text(SCRATCH_FD, "out/new.txt", BAD);
     assert_int_equal(test_results_collect(SCRATCH_FD, &declared, &before, &sums, &files, NULL), 0);
-    assert_int_equal(files, 2);
+    assert_int_equal(files.count, 2);
+    assert_string_equal(files.files[0].name, "a/TEST-again.xml");
+    assert_string_equal(files.files[1].name, "out/new.xml");
     assert_int_equal(sums.total, 2);
     assert_int_equal(sums.failed, 0);
 }
@@ -39,7 +41,7 @@ static void test_rewritten_with_its_old_time(void **state)
     const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
     _cleanup_test_files_ TestFiles before = {0};
     _cleanup_test_sums_ TestSums sums = {0};
-    size_t files;
+    _cleanup_test_files_ TestFiles files = {0};
 
     scratch_write_text(SCRATCH_FD, "out/a.xml", GOOD);
     assert_int_equal(utimensat(SCRATCH_FD, "out/a.xml", times, 0), 0);
@@ -49,7 +51,7 @@ static void test_rewritten_with_its_old_time(void **state)
     scratch_write_text(SCRATCH_FD, "out/a.xml", GOOD);
     assert_int_equal(utimensat(SCRATCH_FD, "out/a.xml", times, 0), 0);
     assert_int_equal(test_results_collect(SCRATCH_FD, &declared, &before, &sums, &files, NULL), 0);
-    assert_int_equal(files, 1);
+    assert_int_equal(files.count, 1);
 }
 
 static void test_nothing_new(void **state)
@@ -57,7 +59,7 @@ static void test_nothing_new(void **state)
     _cleanup_test_files_ TestFiles before = {0};
     _cleanup_test_sums_ TestSums sums = {0};
     _cleanup_error_ Error err = {0};
-    size_t files;
+    _cleanup_test_files_ TestFiles files = {0}, then = {0};
 
     scratch_write_text(SCRATCH_FD, "out/a.xml", GOOD);
     assert_int_equal(test_files_find(SCRATCH_FD, &declared, &before, NULL), 0);
@@ -65,8 +67,8 @@ static void test_nothing_new(void **state)
                      -ENOENT);
     assert_string_equal(err.text, "'./test.sh' wrote no JUnit file that matches 'out/*.xml' or the "
                                   "others, so nobody knows what was tested");
-    assert_int_equal(test_results_collect(SCRATCH_FD, &found, &before, &sums, &files, NULL), 0);
-    assert_int_equal(files, 0);
+    assert_int_equal(test_results_collect(SCRATCH_FD, &found, &before, &sums, &then, NULL), 0);
+    assert_int_equal(then.count, 0);
     assert_int_equal(sums.total, 0);
 }
 
@@ -75,7 +77,7 @@ static void test_unreadable(void **state)
     _cleanup_test_files_ TestFiles before = {0};
     _cleanup_test_sums_ TestSums first = {0}, second = {0};
     _cleanup_error_ Error err = {0};
-    size_t files;
+    _cleanup_test_files_ TestFiles files = {0}, then = {0};
 
     scratch_write_text(SCRATCH_FD, "out/a.xml", "<testsuite><testcase/>");
     scratch_write_text(SCRATCH_FD, "out/b.xml", GOOD);
@@ -83,8 +85,8 @@ static void test_unreadable(void **state)
                      -EINVAL);
     assert_non_null(strstr(error_text(&err), "'out/a.xml'"));
     assert_int_equal(first.total, 1); /* what was read before counts */
-    assert_int_equal(test_results_collect(SCRATCH_FD, &found, &before, &second, &files, NULL), 0);
-    assert_int_equal(files, 1);
+    assert_int_equal(test_results_collect(SCRATCH_FD, &found, &before, &second, &then, NULL), 0);
+    assert_int_equal(then.count, 1);
 }
 
 /* git's directory is not searched; a link is not followed; a step without JUnit costs nothing. */
