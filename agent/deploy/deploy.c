@@ -113,14 +113,14 @@ static int ask_poll(const Deploy *deploy, void *userdata, Error *err)
     Question *q = userdata;
 
     engine_status_done(q->status);
-    return deploy->engine->poll(deploy->session, q->deployment, q->status, err);
+    return deploy->engine->poll(deploy->session, q->app, q->deployment, q->status, err);
 }
 
 static int ask_cancel(const Deploy *deploy, void *userdata, Error *err)
 {
     Question *q = userdata;
 
-    return deploy->engine->cancel(deploy->session, q->deployment, err);
+    return deploy->engine->cancel(deploy->session, q->app, q->deployment, err);
 }
 
 /* For questions to which the engine's only answers are yes, no and away. */
@@ -275,9 +275,16 @@ static int get_back(const Deploy *deploy, KeptRelease *release, int64_t timeout_
                    : buffer_append_text(text, "nothing ran before it that could be put back");
     }
     if (r == 0 && is_same(current.deployment, deployment)) {
-        *ret_is_restored = true;
+        *ret_is_restored = current.counts.healthy >= current.counts.wanted;
         r = describe(before, text);
-        return r < 0 ? r : buffer_append_text(text, " still serves");
+        return r < 0 ? r
+               : *ret_is_restored
+                   ? buffer_append_text(text, " still serves")
+                   : buffer_append_format(text,
+                                          " is back, but it is not well: %lld of %lld instances "
+                                          "are healthy",
+                                          (long long)current.counts.healthy,
+                                          (long long)current.counts.wanted);
     }
     if (r == 0 && !is_same(current.deployment, deployment_of(release))) {
         return buffer_append_format(text,
@@ -391,9 +398,9 @@ static int give_up(const Deploy *deploy, const KeptRelease *release, int64_t tim
 {
     _cleanup_observation_ Observation ending = {0};
     _cleanup_error_ Error problem = {0};
-    Question q = {.deployment = deployment_of(release)};
+    Question q = {.app = app_of(release), .deployment = deployment_of(release)};
     ObserveRequest request = {
-        .app = app_of(release),
+        .app = q.app,
         .deployment = q.deployment,
         .timeout_ms = timeout_ms,
         .is_ending = true,
@@ -419,7 +426,7 @@ static int end_badly(const Deploy *deploy, KeptRelease *release, const Observati
     _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
     int r = 0;
 
-    if (seen->end != OBSERVE_FAILED) {
+    if (seen->end != OBSERVE_FAILED || seen->status.state == ENGINE_FAILING) {
         r = give_up(deploy, release, timeout_ms, &is_up, err);
     }
     if (r < 0) {
@@ -643,7 +650,11 @@ int deploy_settle(const Deploy *deploy, KeptRelease *release, bool is_wanted, De
                   Error *err)
 {
     _cleanup_engine_status_ EngineStatus status = {0};
-    Question q = {.deployment = deployment_of(release), .status = &status};
+    Question q = {
+        .app = app_of(release),
+        .deployment = deployment_of(release),
+        .status = &status,
+    };
     int r;
 
     say(deploy, "the end of deployment %s (version %s, call %s) was not seen; asking the engine",
@@ -660,6 +671,7 @@ int deploy_settle(const Deploy *deploy, KeptRelease *release, bool is_wanted, De
     case ENGINE_UNKNOWN:
         return settle_unknown(deploy, release, is_wanted, ret, err);
     case ENGINE_RUNNING:
+    case ENGINE_FAILING:
         return settle_running(deploy, release, is_wanted, ret, err);
     default:
         say(deploy, "it has %s", status.state == ENGINE_SUCCEEDED ? "ended well" : "failed");

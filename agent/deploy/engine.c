@@ -25,6 +25,7 @@ void engine_plan_done(EnginePlan *plan)
 {
     free(plan->app);
     (void)json_unref(plan->specification);
+    (void)json_unref(plan->before);
     *plan = (EnginePlan){0};
 }
 

@@ -42,7 +42,7 @@
 #include <stdint.h>
 
 /* Grows by one when a member of Engine changes its meaning; members are added at the end only. */
-#define ENGINE_INTERFACE_VERSION 1
+#define ENGINE_INTERFACE_VERSION 2
 
 typedef enum EngineAnswer {
     ENGINE_AWAY = 1,
@@ -56,6 +56,9 @@ typedef enum EngineAnswer {
 #define ENGINE_LABEL_DIGEST "slipway.digest"
 #define ENGINE_LABEL_COMMIT "slipway.commit"
 #define ENGINE_LABEL_VERSION "slipway.version"
+/* For engines that cannot keep the policy's ID of a deployment anywhere else: `apply` puts it on.
+ */
+#define ENGINE_LABEL_DEPLOYMENT "slipway.deployment"
 
 /* Of new instances `wanted`, how many there are and how many are healthy; and how many of others
  * are not gone yet. */
@@ -83,6 +86,9 @@ typedef struct EnginePlan {
     char *app;           /* the name that the specification gives it at the engine */
     Json *specification; /* as it will be sent: the template with the labels of the release */
     bool is_unchanged;   /* the engine already runs exactly that */
+    Json *before;        /* what runs, in the terms of `specification`: without what the engine adds
+                          * by itself, so that the two can be compared. NULL: nothing runs, or the
+                          * `specification` of `current` does for that */
 } EnginePlan;
 
 /* What is to be put on an app as labels. */
@@ -99,13 +105,15 @@ typedef enum EngineState {
     ENGINE_SUCCEEDED, /* what the engine claims; the policy looks at the counts as well */
     ENGINE_FAILED,
     ENGINE_CANCELLED,
+    ENGINE_FAILING, /* it will not come up, and the engine goes on trying: the policy cancels it */
     _ENGINE_STATE_MAX,
 } EngineState;
 
 typedef struct EngineStatus {
     EngineState state;
     char *phase;  /* the engine's word for where it is; NULL */
-    char *reason; /* of a failure: the tightest that the engine has; NULL */
+    char *reason; /* the tightest that the engine has: of a failure, or of what holds up a
+                   * deployment that still runs; NULL */
     char *log;    /* the last lines of what failed, with line feeds; NULL */
     EngineCounts counts;
 } EngineStatus;
@@ -145,12 +153,14 @@ typedef struct Engine {
     int (*apply)(EngineSession *session, const char *app, const Json *specification,
                  const char *deployment, Error *err);
 
-    /* How a deployment is doing. One that the engine does not know is success, ENGINE_UNKNOWN. */
-    int (*poll)(EngineSession *session, const char *deployment, EngineStatus *ret, Error *err);
+    /* How a deployment of `app` is doing. One that the engine does not know is success,
+     * ENGINE_UNKNOWN. After `cancel` it is ENGINE_RUNNING until the engine has got back. */
+    int (*poll)(EngineSession *session, const char *app, const char *deployment, EngineStatus *ret,
+                Error *err);
 
     /* Asks for a deployment to be given up, so that what ran before goes on. 0 also when it has
      * ended or never was: `poll` tells. */
-    int (*cancel)(EngineSession *session, const char *deployment, Error *err);
+    int (*cancel)(EngineSession *session, const char *app, const char *deployment, Error *err);
 
     /* Takes NULL. What the session asked for goes on. */
     EngineSession *(*close)(EngineSession *session);

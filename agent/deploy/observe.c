@@ -100,6 +100,7 @@ typedef struct Look {
     int64_t deadline_ms;
     int64_t odd_since_ms; /* -1: nothing is odd */
     EngineCounts counts;  /* that were told last */
+    char *told_reason;    /* what holds it up, as it was told last */
     bool is_told;
     bool is_away;
     bool is_away_said;
@@ -189,6 +190,9 @@ static int judge(Look *look)
     case ENGINE_CANCELLED:
         look->seen->end = OBSERVE_FAILED;
         return 1;
+    case ENGINE_FAILING: /* what is given up has not ended while the engine tries */
+        look->seen->end = OBSERVE_FAILED;
+        return !look->request->is_ending;
     case ENGINE_UNKNOWN:
         return judge_odd(look);
     default:
@@ -214,13 +218,38 @@ static bool tell_progress(Look *look)
     return true;
 }
 
+/* What holds a deployment up is told when the engine knows it, not when the deadline has come. */
+static int tell_reason(Look *look)
+{
+    const char *reason = look->seen->status.reason;
+    const DeployHost *host = look->deploy->host;
+    _cleanup_free_ char *text = NULL;
+    char *copy;
+
+    if (look->seen->status.state != ENGINE_RUNNING || look->request->is_ending || !reason ||
+        (look->told_reason && strcmp(look->told_reason, reason) == 0)) {
+        return 0;
+    }
+    copy = strdup(reason);
+    if (!copy || asprintf(&text, "so far: %s", reason) < 0) {
+        text = NULL;
+        free(copy);
+        return -ENOMEM;
+    }
+    free(look->told_reason);
+    look->told_reason = copy;
+    host->say(text, host->userdata);
+    return 0;
+}
+
 /* An answer that makes no sense is as good as none: the deadline ends both. */
 static int look_once(Look *look, bool *ret_has_changed)
 {
     _cleanup_engine_status_ EngineStatus status = {0};
     _cleanup_error_ Error problem = {0};
     const Deploy *deploy = look->deploy;
-    int r = deploy->engine->poll(deploy->session, look->request->deployment, &status, &problem);
+    int r = deploy->engine->poll(deploy->session, look->request->app, look->request->deployment,
+                                 &status, &problem);
 
     if (r == -ENOMEM) {
         return r;
@@ -234,7 +263,33 @@ static int look_once(Look *look, bool *ret_has_changed)
     look->seen->status = status;
     status = (EngineStatus){0};
     *ret_has_changed = tell_progress(look);
-    return judge(look);
+    r = tell_reason(look);
+    return r < 0 ? r : judge(look);
+}
+
+static int look_until_the_end(Look *look)
+{
+    const Deploy *deploy = look->deploy;
+    Delay delay = delay_start(deploy);
+
+    for (;;) {
+        bool has_changed = false;
+        int r = look_once(look, &has_changed);
+
+        if (r != 0) {
+            return MIN(r, 0);
+        }
+        if (!look->request->is_persistent && is_cancelled(deploy)) {
+            look->seen->end = OBSERVE_CANCELLED;
+            return 0;
+        }
+        if (now(deploy) >= look->deadline_ms) {
+            look->seen->end = look->is_away ? OBSERVE_AWAY : OBSERVE_DEADLINE;
+            return 0;
+        }
+        delay.next_ms = has_changed ? OBSERVE_DELAY_FIRST_MS : delay.next_ms;
+        delay_wait(deploy, &delay, look->deadline_ms);
+    }
 }
 
 int observe(const Deploy *deploy, const ObserveRequest *request, Observation *ret, Error *err)
@@ -246,24 +301,8 @@ int observe(const Deploy *deploy, const ObserveRequest *request, Observation *re
         .deadline_ms = now(deploy) + request->timeout_ms,
         .odd_since_ms = -1,
     };
-    Delay delay = delay_start(deploy);
+    int r = look_until_the_end(&look);
 
-    for (;;) {
-        bool has_changed = false;
-        int r = look_once(&look, &has_changed);
-
-        if (r != 0) {
-            return r < 0 ? error_set(err, r, "out of memory") : 0;
-        }
-        if (!request->is_persistent && is_cancelled(deploy)) {
-            ret->end = OBSERVE_CANCELLED;
-            return 0;
-        }
-        if (now(deploy) >= look.deadline_ms) {
-            ret->end = look.is_away ? OBSERVE_AWAY : OBSERVE_DEADLINE;
-            return 0;
-        }
-        delay.next_ms = has_changed ? OBSERVE_DELAY_FIRST_MS : delay.next_ms;
-        delay_wait(deploy, &delay, look.deadline_ms);
-    }
+    free(look.told_reason);
+    return r < 0 ? error_set(err, r, "out of memory") : 0;
 }

@@ -314,7 +314,8 @@ static int read_status(const Json *deployment, EngineStatus *ret)
     return r;
 }
 
-static int local_poll(EngineSession *session, const char *deployment, EngineStatus *ret, Error *err)
+static int local_poll(EngineSession *session, const char *app, const char *deployment,
+                      EngineStatus *ret, Error *err)
 {
     _cleanup_(answer_done) Answer answer = {0};
     _cleanup_buffer_ Buffer path = BUFFER_INIT(0);
@@ -343,7 +344,7 @@ static int local_poll(EngineSession *session, const char *deployment, EngineStat
     return r < 0 ? error_set_errno(err, r, "cannot read the deployment's state") : 0;
 }
 
-static int local_cancel(EngineSession *session, const char *deployment, Error *err)
+static int local_cancel(EngineSession *session, const char *app, const char *deployment, Error *err)
 {
     _cleanup_(answer_done) Answer answer = {0};
     _cleanup_buffer_ Buffer path = BUFFER_INIT(0);

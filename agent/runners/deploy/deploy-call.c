@@ -144,13 +144,12 @@ int deploy_call_current(DeployCall *call, const char *app, EngineCurrent *ret, E
     return deploy_current(&call->deploy, app, ret, err);
 }
 
-void deploy_call_say_difference(const EngineCurrent *before, const Json *specification)
+void deploy_call_say_difference(const Json *before, const Json *specification)
 {
     _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
     _cleanup_json_ Json *was = NULL, *is = NULL;
 
-    if (!before->specification || json_copy(before->specification, &was) < 0 ||
-        json_copy(specification, &is) < 0) {
+    if (!before || json_copy(before, &was) < 0 || json_copy(specification, &is) < 0) {
         return;
     }
     json_remove(was, RELEASES_ROOT); /* each release is unpacked in a place of its own */

@@ -59,8 +59,8 @@ int deploy_call_settle(DeployCall *call, DeployCallIsWanted is_wanted, void *use
 int deploy_call_current(DeployCall *call, const char *app, EngineCurrent *ret,
                         Error *err) _must_check_;
 
-/* Says in the log what will change. */
-void deploy_call_say_difference(const EngineCurrent *before, const Json *specification);
+/* Says in the log what will change; `before` may be NULL, then nothing is said. */
+void deploy_call_say_difference(const Json *before, const Json *specification);
 
 /* The members of a record that come from the call. The caller's. */
 int deploy_call_new_record(const DeployCall *call, const char *kind, unsigned number,

@@ -192,7 +192,8 @@ static int deploy_new(DeployCall *call, unsigned number, const KeptPackage *pack
     if (r != 0) {
         return MIN(r, 0);
     }
-    deploy_call_say_difference(&current, planned.specification);
+    deploy_call_say_difference(planned.before ? planned.before : current.specification,
+                               planned.specification);
     r = add_release(call, number, package, &planned, err);
     return r < 0 ? r : deploy_call_run(call, number, is_first ? NULL : &current, err);
 }
@@ -335,7 +336,8 @@ static int rollback(DeployCall *call, Error *err)
     if (planned.is_unchanged) {
         return deploy_call_confirm(call, planned.app, target->record, err);
     }
-    deploy_call_say_difference(&current, planned.specification);
+    deploy_call_say_difference(planned.before ? planned.before : current.specification,
+                               planned.specification);
     r = add_rollback(call, target, &planned, &number, err);
     return r < 0 ? r : deploy_call_run(call, number, is_first ? NULL : &current, err);
 }

@@ -31,6 +31,14 @@ const FakeStep fake_hanging[] = {
     {.state = _ENGINE_STATE_MAX},
 };
 
+const FakeStep fake_failing[] = {
+    {.state = ENGINE_RUNNING, .counts = {2, 1, 0, 2}},
+    {.state = ENGINE_RUNNING, .counts = {2, 1, 0, 2}, .reason = "it crashed"},
+    {.state = ENGINE_RUNNING, .counts = {2, 1, 0, 2}, .reason = "it crashed"},
+    {.state = ENGINE_FAILING, .counts = {2, 1, 0, 2}, .reason = "it crashed twice"},
+    {.state = _ENGINE_STATE_MAX},
+};
+
 static const FakeStep cancelled_at_once[] = {
     {.state = ENGINE_CANCELLED, .counts = {2, 0, 0, 2}},
     {.state = _ENGINE_STATE_MAX},
@@ -127,11 +135,14 @@ static int fake_apply(EngineSession *session, const char *app, const Json *speci
     return 0;
 }
 
-static int fake_poll(EngineSession *session, const char *id, EngineStatus *ret, Error *err)
+static int fake_poll(EngineSession *session, const char *app, const char *id, EngineStatus *ret,
+                     Error *err)
 {
     Fake *fake = fake_of(session);
     FakeDeployment *deployment = find(fake, id);
     const FakeStep *step;
+
+    assert(strcmp(app, APP) == 0);
 
     fake->n_poll++;
     if (!deployment) {
@@ -156,10 +167,12 @@ static int fake_poll(EngineSession *session, const char *id, EngineStatus *ret, 
     return 0;
 }
 
-static int fake_cancel(EngineSession *session, const char *id, Error *err)
+static int fake_cancel(EngineSession *session, const char *app, const char *id, Error *err)
 {
     Fake *fake = fake_of(session);
     FakeDeployment *deployment = find(fake, id);
+
+    assert(strcmp(app, APP) == 0);
 
     fake->n_cancel++;
     if (deployment && !deployment->is_cancelled) {

@@ -59,6 +59,7 @@ typedef struct Fake {
 extern const FakeStep fake_success[]; /* starting, then healthy */
 extern const FakeStep fake_failure[]; /* starting, then failed with "exited with status 3" */
 extern const FakeStep fake_hanging[]; /* starting, for ever */
+extern const FakeStep fake_failing[]; /* starting, held up, then failing with "it crashed twice" */
 
 Fake *fake_new(void);
 Fake *fake_free(Fake *fake);

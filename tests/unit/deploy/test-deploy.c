@@ -184,6 +184,39 @@ static void failure_says_why_and_what_serves(void **state)
     assert_outcome(fake, 2, "failed");
 }
 
+/* An engine that would try for ever is told to stop at once, not at the deadline. */
+static void what_will_not_come_up_is_cancelled(void **state)
+{
+    _cleanup_deploy_outcome_ DeployOutcome outcome = {0};
+    Fake *fake = *state;
+    int64_t began_ms = fake->now_ms;
+
+    fake_run_before(fake, "old");
+    fake->steps = fake_failing;
+    run(fake, &outcome);
+    assert_int_equal(outcome.result, DEPLOY_FAILED);
+    assert_string_equal(outcome.reason, "version 2 did not come up: it crashed twice; version 1 "
+                                        "(commit c0ffee) still serves");
+    assert_int_equal(fake->n_cancel, 1);
+    assert_in_range(fake->now_ms - began_ms, 1, 1000);
+    assert_outcome(fake, 2, "failed");
+}
+
+/* What ran before is not well because it runs again. */
+static void what_is_back_may_not_be_well(void **state)
+{
+    _cleanup_deploy_outcome_ DeployOutcome outcome = {0};
+    Fake *fake = *state;
+
+    fake_run_before(fake, "old");
+    fake->serving_counts.healthy = 1;
+    fake->steps = fake_failure;
+    run(fake, &outcome);
+    assert_says(outcome.reason, "version 1 (commit c0ffee) is back, but it is not well: 1 of 2 "
+                                "instances are healthy");
+    assert_false(outcome.is_restored);
+}
+
 static void a_first_failure_leaves_nothing(void **state)
 {
     _cleanup_deploy_outcome_ DeployOutcome outcome = {0};
@@ -546,6 +579,8 @@ int main(void)
         with_fake(another_deployment_is_let_finish),
         with_fake(delays_grow_and_are_bounded),
         with_fake(failure_says_why_and_what_serves),
+        with_fake(what_will_not_come_up_is_cancelled),
+        with_fake(what_is_back_may_not_be_well),
         with_fake(a_first_failure_leaves_nothing),
         with_fake(the_deadline_cancels),
         with_fake(what_ran_before_is_put_back),

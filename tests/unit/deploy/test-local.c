@@ -136,8 +136,8 @@ static void an_engine_that_is_away(void **state)
             talk_start(&t, cases[i].status, cases[i].body);
             r = verb == 0   ? engine_local.current(t.session, "x", &current, &t.err)
                 : verb == 1 ? engine_local.apply(t.session, "x", specification, "d", &t.err)
-                : verb == 2 ? engine_local.poll(t.session, "d", &status, &t.err)
-                            : engine_local.cancel(t.session, "d", &t.err);
+                : verb == 2 ? engine_local.poll(t.session, "x", "d", &status, &t.err)
+                            : engine_local.cancel(t.session, "x", "d", &t.err);
             assert_int_equal(r, cases[i].wanted);
             assert_non_null(t.err.text);
             assert_int_equal(t.err.code < 0, true);
@@ -257,7 +257,7 @@ static void poll_reads_a_state(void **state)
                "{\"deployment\":\"d1\",\"state\":\"failed\",\"phase\":\"start\",\"reason\":"
                "\"instance 1 exited with status 3\",\"logTail\":[\"one\",\"two\"],"
                "\"instances\":{\"wanted\":2,\"updated\":1,\"healthy\":0,\"old\":2}}");
-    assert_int_equal(engine_local.poll(t.session, "d1", &status, &t.err), 0);
+    assert_int_equal(engine_local.poll(t.session, "x", "d1", &status, &t.err), 0);
     assert_int_equal(status.state, ENGINE_FAILED);
     assert_string_equal(status.phase, "start");
     assert_string_equal(status.reason, "instance 1 exited with status 3");
@@ -291,7 +291,7 @@ static void poll_knows_every_state(void **state)
         Talk t;
 
         talk_start(&t, cases[i].status, cases[i].body);
-        assert_int_equal(engine_local.poll(t.session, "d", &status, &t.err), cases[i].wanted);
+        assert_int_equal(engine_local.poll(t.session, "x", "d", &status, &t.err), cases[i].wanted);
         assert_int_equal(status.state, cases[i].state);
         talk_end(&t, "GET /v1/deployments/d ");
     }
@@ -308,7 +308,7 @@ static void cancel_takes_what_has_ended_for_done(void **state)
         Talk t;
 
         talk_start(&t, cases[i].status, "{}");
-        assert_int_equal(engine_local.cancel(t.session, "d", &t.err), cases[i].wanted);
+        assert_int_equal(engine_local.cancel(t.session, "x", "d", &t.err), cases[i].wanted);
         talk_end(&t, "DELETE /v1/deployments/d ");
     }
 }

@@ -117,7 +117,7 @@ static void every_end(void **state)
     } cases[] = {
         {fake_success, OBSERVE_SETTLED},  {fake_failure, OBSERVE_FAILED},
         {fake_hanging, OBSERVE_DEADLINE}, {away, OBSERVE_AWAY},
-        {nonsense, OBSERVE_AWAY},
+        {fake_failing, OBSERVE_FAILED},   {nonsense, OBSERVE_AWAY},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -128,6 +128,16 @@ static void every_end(void **state)
         assert_int_equal(seen.end, cases[i].end);
         (void)fake_free(fake);
     }
+}
+
+static void what_holds_it_up_is_told_once(void **state)
+{
+    _cleanup_observation_ Observation seen = {0};
+    Fake *fake = *state;
+
+    observe_steps(fake, fake_failing, (ObserveRequest){0}, &seen);
+    assert_string_equal(buffer_text(&fake->log), "so far: it crashed\n");
+    assert_string_equal(seen.status.reason, "it crashed twice");
 }
 
 /* Health may come and go: only what holds with all new and none old counts, and not what the engine
@@ -196,6 +206,7 @@ int main(void)
         with_fake(an_answer_for_good_is_not_asked_again),
         with_fake(a_cancellation_ends_patience_but_not_persistence),
         with_fake(every_end),
+        with_fake(what_holds_it_up_is_told_once),
         with_fake(what_is_odd_is_said),
         with_fake(a_cancellation_is_seen_unless_it_is_persistent),
         with_fake(ending_takes_any_end),
