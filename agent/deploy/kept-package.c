@@ -177,8 +177,12 @@ static int set_env(Json *names, const Json *config)
 static int set_image(Json *names, const Release *release)
 {
     _cleanup_buffer_ Buffer image = BUFFER_INIT(0);
-    int r = buffer_append_format(&image, "%s@%s", release->name, release->digest);
+    int r;
 
+    if (release->reference) {
+        return json_set_string(names, "image", release->reference);
+    }
+    r = buffer_append_format(&image, "%s@%s", release->name, release->digest);
     return r < 0 ? r : json_set_string(names, "image", buffer_text(&image));
 }
 

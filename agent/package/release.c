@@ -22,6 +22,7 @@ void release_done(Release *release)
     free(release->repository);
     free(release->ref);
     free(release->subject);
+    free(release->reference);
     free(release->template);
     *release = (Release){0};
 }
@@ -38,6 +39,7 @@ static const struct {
     {"repository", offsetof(Release, repository)},
     {"ref", offsetof(Release, ref)},
     {"subject", offsetof(Release, subject)},
+    {"reference", offsetof(Release, reference)},
     {"template", offsetof(Release, template)},
 };
 

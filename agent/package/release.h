@@ -17,6 +17,7 @@ typedef struct Release {
     char *repository;
     char *ref;
     char *subject;        /* first line of the commit's message; NULL where it is not known */
+    char *reference;      /* of the image at the registry it was pushed to; NULL where it was not */
     char *template;       /* file of the package; NULL where the repository has none */
     int64_t committed_at; /* seconds */
 } Release;

@@ -215,6 +215,10 @@ static void names_come_from_release_and_image(void **state)
     assert_false(json_has(names, "root")); /* it was not unpacked: nobody may name it */
     (void)snprintf(image, sizeof(image), "greeter@%s", package.release.digest);
     assert_string_equal(json_get_string(names, "image"), image);
+    names = json_unref(names);
+    package.release.reference = strdup("registry.example/greeter@sha256:d");
+    assert_int_equal(kept_package_names(&package, "prod", "c1", &names, NULL), 0);
+    assert_string_equal(json_get_string(names, "image"), package.release.reference);
     assert_int_equal(json_length(json_get(names, "command")), 3);
     assert_string_equal(json_as_string(json_at(json_get(names, "command"), 2)), "serve");
     assert_int_equal(json_parse(env_text, sizeof(env_text) - 1, &env, NULL), 0);

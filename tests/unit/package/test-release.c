@@ -10,7 +10,8 @@
 
 static char name[] = "greeter", version[] = "v1.2-3-gabc", digest[] = DIGEST, commit[] = COMMIT,
             repository[] = "https://git.example/greeter.git", ref[] = "refs/heads/main",
-            subject[] = "Greet in the morning", template[] = "deploy/service.json";
+            subject[] = "Greet in the morning", template[] = "deploy/service.json",
+            reference[] = "registry.example:5000/greeter@" DIGEST;
 
 static void test_round_trip(void **state)
 {
@@ -21,6 +22,7 @@ static void test_round_trip(void **state)
                              .repository = repository,
                              .ref = ref,
                              .subject = subject,
+                             .reference = reference,
                              .template = template,
                              .committed_at = 1700000000};
     _cleanup_release_ Release back = {0};
@@ -35,6 +37,7 @@ static void test_round_trip(void **state)
     assert_string_equal(back.repository, repository);
     assert_string_equal(back.ref, ref);
     assert_string_equal(back.subject, subject);
+    assert_string_equal(back.reference, reference);
     assert_string_equal(back.template, template);
     assert_int_equal(back.committed_at, 1700000000);
     text = scratch_read(SCRATCH_FD, RELEASE_FILE, NULL);
