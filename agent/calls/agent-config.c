@@ -173,12 +173,39 @@ static const char *find_window_mistake(const Json *window)
                                          "IANA name such as Europe/Berlin, and the package tzdata";
 }
 
+/* How the engine is reached; a file that is not there is told now, and not by the first deploy. */
+static void check_access(Check *c, const char *name, const Json *environment)
+{
+    static const char *const files[] = {"credentialsFile", "caFile", "certificateFile", "keyFile"};
+
+    if (json_has(environment, "address") && json_has(environment, "addresses")) {
+        mistake(c, WAY("environments", name, "addresses"),
+                "takes the place of \"address\"; only one of the two can be given");
+    }
+    if (json_has(environment, "keyFile") && !json_has(environment, "certificateFile")) {
+        mistake(c, WAY("environments", name, "keyFile"), "needs \"certificateFile\"");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        const char *file = json_get_string(environment, files[i]);
+        _cleanup_fd_ int fd = -1;
+
+        if (file && *file == '/') {
+            fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+            if (fd < 0) {
+                mistake(c, WAY("environments", name, files[i]), "'%s' cannot be read: %s", file,
+                        strerror(errno));
+            }
+        }
+    }
+}
+
 static void check_environment(Check *c, const char *name, const Json *environment)
 {
     const Json *requires = json_get(environment, "requires");
     const Json *windows = json_get(environment, "freeze");
     const char *staging = json_get_string(requires, "staging");
 
+    check_access(c, name, environment);
     if (staging && strcmp(staging, name) == 0) {
         mistake(c, WAY("environments", name, "requires", "staging"),
                 "must be another environment than this one");
