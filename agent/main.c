@@ -8,6 +8,7 @@
 #include "agent/endpoint/systemd.h"
 #include "agent/endpoint/unix-socket.h"
 #include "agent/endpoint/version.h"
+#include "agent/forward/forward-watch.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/log.h"
@@ -36,6 +37,7 @@ typedef struct Agent {
     AgentConfig *config;
     Calls *calls;
     Server *server;
+    ForwardWatch *forward; /* NULL: the audit log is not forwarded */
     uv_signal_t signals[3];
     size_t n_signals;
     uv_timer_t watchdog;
@@ -188,11 +190,19 @@ static void on_calls_closed(void *userdata)
     uv_close((uv_handle_t *)&agent->host_key, NULL);
 }
 
+static void on_forward_closed(void *userdata)
+{
+    Agent *agent = userdata;
+
+    agent->forward = NULL;
+    calls_close(agent->calls, on_calls_closed, agent);
+}
+
 static void on_server_stopped(void *userdata)
 {
     Agent *agent = userdata;
 
-    calls_close(agent->calls, on_calls_closed, agent);
+    forward_watch_close(agent->forward, on_forward_closed, agent);
 }
 
 static void stop(Agent *agent)
@@ -310,6 +320,7 @@ static int serve(Agent *agent)
     int code = EX_OK;
 
     watch_process(agent);
+    r = r == 0 ? forward_watch_open(&agent->loop, agent->config, &agent->forward, &problem) : r;
     r = r == 0 ? listen_everywhere(agent, &problem) : r;
     if (r < 0) {
         log_error("%s", error_text(&problem));

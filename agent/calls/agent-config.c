@@ -256,8 +256,34 @@ static void check_publish(Check *c, const char *kind, const Json *publish)
     }
 }
 
+/* Near enough to say it early; agent/http/http-url.c has the last word. */
+static bool is_own_machine(const char *host)
+{
+    size_t n = strcspn(host, "/?#");
+
+    return text_has_prefix(host, "127.") || text_has_prefix(host, "[::1]") ||
+           (text_has_prefix(host, "localhost") && (n == 9 || host[9] == ':'));
+}
+
+/* Files that cannot be read are for the program that needs them: no agent should stay away for
+ * that.
+ */
+static void check_forward(Check *c, const Json *forward)
+{
+    const char *url = json_get_string(forward, "url");
+
+    if (url && text_has_prefix(url, "http://") && !is_own_machine(url + strlen("http://"))) {
+        mistake(c, WAY("audit", "forward", "url"),
+                "must be https; plain http is for this machine itself");
+    }
+    if (json_has(forward, "key") && !json_has(forward, "certificate")) {
+        mistake(c, WAY("audit", "forward", "key"), "needs \"certificate\", whose key it is");
+    }
+}
+
 static void check_references(Check *c, const Json *root)
 {
+    check_forward(c, json_pointer(root, "/audit/forward"));
     for (JsonMember m = {0}; json_next_member(json_get(root, "environments"), &m);) {
         check_environment(c, m.name, m.value);
     }
@@ -482,6 +508,7 @@ static int fill(AgentConfig *config)
             json_get_bool(config->root, "confine", true) ? CONFINE_ALWAYS : CONFINE_NEVER;
     }
     r = r == 0 ? copy_text(libexec ? libexec : SLIPWAY_LIBEXEC, &config->libexec_directory) : r;
+    config->forward = json_pointer(config->root, "/audit/forward");
     r = r == 0 ? copy_list(json_get(allow, "users"), &config->allowed_users) : r;
     r = r == 0 ? copy_list(json_get(allow, "groups"), &config->allowed_groups) : r;
     r = r == 0 ? set_secrets(config) : r;

@@ -54,6 +54,7 @@ typedef struct AgentConfig {
     size_t n_actions;
     SecretConfig *secrets;
     size_t n_secrets;
+    const Json *forward;  /* audit.forward; NULL: none; borrowed from root */
     char **allowed_users; /* names or numbers, NULL-terminated */
     char **allowed_groups;
 } AgentConfig;

@@ -2,6 +2,7 @@
 /* What is told about calls: lists, results, artifacts, health. */
 #include "agent/calls/call.h"
 #include "agent/calls/cleanup.h"
+#include "agent/calls/store/audit-log.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/file.h"
@@ -348,7 +349,17 @@ static int add_problem(Json *problems, const char *format, ...)
     return json_append_string(problems, text);
 }
 
-static int set_problems(Calls *calls, const CleanupDisk *disk, Json *health)
+/* With what it says of itself, for whoever is told of problems. */
+static int set_audit(const Calls *calls, Json *health, char **ret_problem)
+{
+    const char *url = json_get_string(calls->config->forward, "url");
+    Json *audit = NULL;
+    int r = audit_log_describe(calls->state_fd, url, clock_wall_us(), &audit, ret_problem);
+
+    return r < 0 ? r : json_set_take(health, "audit", audit);
+}
+
+static int set_problems(Calls *calls, const CleanupDisk *disk, const char *late, Json *health)
 {
     const AgentConfig *config = calls->config;
     const char *unreleasable = agent_config_find_unreleasable(config);
@@ -380,6 +391,9 @@ static int set_problems(Calls *calls, const CleanupDisk *disk, Json *health)
     if (r == 0 && calls->problem) {
         r = add_problem(problems, "storage: %s", calls->problem);
     }
+    if (r == 0 && late) {
+        r = add_problem(problems, "%s", late);
+    }
     if (r < 0) {
         (void)json_unref(problems);
         return r;
@@ -400,6 +414,7 @@ static int set_public_key(const Calls *calls, Json *health)
 int calls_health(Calls *calls, Json **ret, Error *err)
 {
     _cleanup_json_ Json *health = json_new_object();
+    _cleanup_free_ char *late = NULL;
     size_t n_finished = calls->n_all - calls->n_queued - calls->n_running;
     CleanupDisk disk = {0};
     int r = cleanup_read_disk(calls->state_fd, &disk);
@@ -422,7 +437,8 @@ int calls_health(Calls *calls, Json **ret, Error *err)
     r = r == 0 ? json_set_string(health, "containment", containment_mode(&calls->containment)) : r;
     r = r == 0 ? json_set_string(health, "confinement", calls->confinement.note) : r;
     r = r == 0 ? set_public_key(calls, health) : r;
-    r = r == 0 ? set_problems(calls, &disk, health) : r;
+    r = r == 0 ? set_audit(calls, health, &late) : r;
+    r = r == 0 ? set_problems(calls, &disk, late, health) : r;
     if (r < 0) {
         return error_set(err, r, "out of memory");
     }

@@ -21,6 +21,7 @@
 
 #define SHIM "slipway-shim"
 #define HOST_KEY "slipway-host-key"
+#define AUDIT_FORWARD "slipway-audit-forward"
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define REMOVER_NICE 10
 
@@ -221,10 +222,19 @@ static void forget_process(SpawnedProcess *process)
  * reaped. */
 static void on_process_exit(uv_process_t *handle, int64_t status, int signal)
 {
-    forget_process(handle->data);
+    SpawnedProcess *process = handle->data;
+    SpawnExited exited = process->exited;
+    void *userdata = process->userdata;
+
+    forget_process(process);
+    if (exited) {
+        exited(status, signal, userdata);
+    }
 }
 
-static int start_process(SpawnList *list, uv_process_options_t *options)
+/* *ret_process (may be NULL) is the list's. */
+static int start_process(SpawnList *list, uv_process_options_t *options,
+                         SpawnedProcess **ret_process)
 {
     SpawnedProcess *process = calloc(1, sizeof(*process));
     int r;
@@ -243,6 +253,9 @@ static int start_process(SpawnList *list, uv_process_options_t *options)
     if (r < 0) {
         forget_process(process);
         return r;
+    }
+    if (ret_process) {
+        *ret_process = process;
     }
     return 0;
 }
@@ -269,7 +282,7 @@ static int run_shim(SpawnList *list, char **arguments, char **environment,
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
         stdio[i] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = fds[i]};
     }
-    return start_process(list, &options);
+    return start_process(list, &options, NULL);
 }
 
 int spawn_shim(SpawnList *list, const SpawnRequest *request, Error *err)
@@ -296,10 +309,13 @@ int spawn_shim(SpawnList *list, const SpawnRequest *request, Error *err)
     return 0;
 }
 
-/* ---- the host's key ---------------------------------------------------------------------------
+/* ---- programs of the agent's own --------------------------------------------------------------
  */
 
-int spawn_host_key(SpawnList *list, const AgentConfig *config, Error *err)
+/* `name` of libexec on a directory of the state, with one more word (NULL: none). */
+static int start_own(SpawnList *list, const AgentConfig *config, const char *name,
+                     const char *directory_name, char *word, SpawnedProcess **ret_process,
+                     Error *err)
 {
     _cleanup_free_ char *program = NULL, *directory = NULL;
     uv_stdio_container_t stdio[] = {
@@ -309,22 +325,56 @@ int spawn_host_key(SpawnList *list, const AgentConfig *config, Error *err)
     };
     int r;
 
-    if (asprintf(&program, "%s/" HOST_KEY, config->libexec_directory) < 0) {
+    if (asprintf(&program, "%s/%s", config->libexec_directory, name) < 0) {
         program = NULL;
     }
-    if (asprintf(&directory, "%s/keys", config->state_directory) < 0) {
+    if (asprintf(&directory, "%s/%s", config->state_directory, directory_name) < 0) {
         directory = NULL;
     }
     if (!program || !directory) {
         return error_set(err, -ENOMEM, "out of memory");
     }
-    r = start_process(list, &(uv_process_options_t){
-                                .file = program,
-                                .args = (char *[]){program, directory, NULL},
-                                .stdio_count = (int)ARRAY_SIZE(stdio),
-                                .stdio = stdio,
-                            });
+    r = start_process(list,
+                      &(uv_process_options_t){
+                          .file = program,
+                          .args = (char *[]){program, directory, word, NULL},
+                          .stdio_count = (int)ARRAY_SIZE(stdio),
+                          .stdio = stdio,
+                      },
+                      ret_process);
     return r < 0 ? error_set_errno(err, r, "starting '%s'", program) : 0;
+}
+
+int spawn_host_key(SpawnList *list, const AgentConfig *config, Error *err)
+{
+    return start_own(list, config, HOST_KEY, "keys", NULL, NULL, err);
+}
+
+/* audit.forward, with who sends it. */
+static int describe_target(const AgentConfig *config, Buffer *text)
+{
+    _cleanup_json_ Json *target = NULL;
+    int r = json_copy(config->forward, &target);
+
+    r = r < 0 ? r : json_set_string(target, "agent", config->name);
+    return r < 0 ? r : json_format(target, text);
+}
+
+int spawn_audit_forward(SpawnList *list, const AgentConfig *config, SpawnExited exited,
+                        void *userdata, SpawnedProcess **ret_process, Error *err)
+{
+    _cleanup_buffer_ Buffer target = BUFFER_INIT(0);
+    SpawnedProcess *process = NULL;
+    int r = describe_target(config, &target);
+
+    r = r < 0 ? error_set(err, r, "out of memory")
+              : start_own(list, config, AUDIT_FORWARD, "audit", target.data, &process, err);
+    if (r == 0) { /* it is reaped in a later turn of the loop */
+        process->exited = exited;
+        process->userdata = userdata;
+        *ret_process = process;
+    }
+    return r;
 }
 
 /* ---- the remover ------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The one place where the agent starts processes: shims, the program that makes the host's key, and
- * the child that empties the trash. */
+/* The one place where the agent starts processes: shims, the programs that make the host's key and
+ * forward the audit log, and the child that empties the trash. */
 #pragma once
 
 #include "agent/calls/agent-config.h"
@@ -8,11 +8,16 @@
 
 #include <uv.h>
 
+/* Told once, when the process was reaped; not when the list is closed before. */
+typedef void (*SpawnExited)(int64_t status, int signal, void *userdata);
+
 /* One process, until it was reaped. */
 typedef struct SpawnedProcess {
     uv_process_t handle;
     struct SpawnList *list;
     struct SpawnedProcess *next;
+    SpawnExited exited; /* NULL: nobody asks */
+    void *userdata;
 } SpawnedProcess;
 
 /* Processes of one loop. A handle lives until its process was reaped or the list is closed. */
@@ -54,6 +59,11 @@ int spawn_shim(SpawnList *list, const SpawnRequest *request, Error *err) _must_c
 
 /* Starts slipway-host-key on STATE/keys. What goes wrong in there it says on the agent's stderr. */
 int spawn_host_key(SpawnList *list, const AgentConfig *config, Error *err) _must_check_;
+
+/* Starts slipway-audit-forward on STATE/audit for audit.forward of `config`. *ret_process lives
+ * until `exited` is called. */
+int spawn_audit_forward(SpawnList *list, const AgentConfig *config, SpawnExited exited,
+                        void *userdata, SpawnedProcess **ret_process, Error *err) _must_check_;
 
 /* Empties the directory `trash_fd` (borrowed) in a child at low priority; nothing happens while
  * there is one already. */

@@ -28,12 +28,13 @@ PROGRAMS = {
     "slipway-shim": "agent/shim/slipway-shim",
     "slipway-engine-local": "agent/engine-local/slipway-engine-local",
     "slipway-host-key": "agent/release/slipway-host-key",
+    "slipway-audit-forward": "agent/slipway-audit-forward",
     "slipway-run-steps": "agent/runners/slipway-run-steps",
     "slipway-run-verify": "agent/runners/slipway-run-verify",
     "slipway-run-package": "agent/runners/slipway-run-package",
     "slipway-run-deploy": "agent/runners/slipway-run-deploy",
 }
-LIBEXEC = ("slipway-shim", "slipway-host-key", "slipway-run-steps", "slipway-run-verify", "slipway-run-package",
+LIBEXEC = ("slipway-shim", "slipway-host-key", "slipway-audit-forward", "slipway-run-steps", "slipway-run-verify", "slipway-run-package",
            "slipway-run-deploy", "slipway-engine-local")
 
 

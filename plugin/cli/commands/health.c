@@ -17,6 +17,29 @@ static void print_key(Output *o, const char *pem)
     free(error);
 }
 
+static void print_audit(Output *o, const SlipwayJson *audit)
+{
+    const SlipwayJson *forward = slipway_json_get(audit, "/forward");
+    const char *problem = slipway_json_get_string(forward, "/problem", NULL);
+    long long waiting = (long long)slipway_json_get_int(forward, "/waiting", 0);
+
+    if (!audit) {
+        return; /* an older agent */
+    }
+    output_print(o, "audit   %lld records", (long long)slipway_json_get_int(audit, "/records", 0));
+    if (forward && waiting == 0) {
+        output_print(o, ", all forwarded");
+    } else if (forward) {
+        output_print(o, ", %lld not forwarded yet", waiting);
+    }
+    if (problem) {
+        output_print(o, "%s since %s: %s%s", output_style(o, false, STYLE_WARN),
+                     slipway_json_get_string(forward, "/waitingSince", "the first"), problem,
+                     output_plain(o, false));
+    }
+    output_print(o, "\n");
+}
+
 static void print_health(Session *s, const SlipwayJson *h)
 {
     const SlipwayJson *problems = slipway_json_get(h, "/problems"), *problem;
@@ -51,6 +74,7 @@ static void print_health(Session *s, const SlipwayJson *h)
                  output_size((uint64_t)slipway_json_get_int(h, "/disk/totalBytes", 0), total));
     output_print(o, "memory  %s\n",
                  output_size((uint64_t)slipway_json_get_int(h, "/memory/rssBytes", 0), memory));
+    print_audit(o, slipway_json_get(h, "/audit"));
     print_key(o, slipway_json_get_string(h, "/publicKey", NULL));
 }
 

@@ -214,6 +214,43 @@ static void takes_keys_and_requirements(void **state)
     assert_int_equal(json_member_count(json_get(config->root, "keys")), 2);
 }
 
+static void takes_where_the_audit_log_goes(void **state)
+{
+    static const struct {
+        const char *forward, *said; /* NULL: it is right */
+    } rows[] = {
+        {"{\"url\":\"https://c.example/x?a=b\",\"tokenFile\":\"/no/such\",\"ca\":\"/ca\","
+         "\"certificate\":\"/c\",\"key\":\"/k\"}",
+         NULL},
+        {"{\"url\":\"http://127.0.0.1:80/x\"}", NULL},
+        {"{\"url\":\"http://localhost:8080\"}", NULL},
+        {"{\"url\":\"http://[::1]:80/\"}", NULL},
+        {"{\"url\":\"http://c.example/x\"}", "/audit/forward/url: must be https"},
+        {"{\"url\":\"http://localhost.example/x\"}", "/audit/forward/url: must be https"},
+        {"{\"url\":\"https://u:p@c.example/x\"}", "/audit/forward/url: "},
+        {"{\"url\":\"c.example\"}", "/audit/forward/url: "},
+        {"{}", "/audit/forward"},
+        {"{\"url\":\"https://c.example\",\"key\":\"/k\"}",
+         "/audit/forward/key: needs \"certificate\""},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(agent_config_freep) AgentConfig *config = NULL;
+        _cleanup_error_ Error err = {0};
+        char text[512];
+        int r;
+
+        (void)snprintf(text, sizeof(text), "{\"state\":\"/s\",\"audit\":{\"forward\":%s}}",
+                       rows[i].forward);
+        r = load(SCRATCH_FD, SCRATCH_PATH, text, &config, &err);
+        if (r != (rows[i].said ? -EINVAL : 0) ||
+            (rows[i].said && !strstr(error_text(&err), rows[i].said))) {
+            fail_msg("%s: %d, %s", rows[i].forward, r, error_text(&err));
+        }
+        assert_true(r < 0 || json_get_string(config->forward, "url"));
+    }
+}
+
 /* Production that says nothing requires everything, and then somebody has to be able to release. */
 static void fills_in_what_production_requires(void **state)
 {
@@ -326,6 +363,7 @@ int main(void)
         scratch_test(takes_what_is_set),
         scratch_test(tells_each_mistake),
         scratch_test(takes_keys_and_requirements),
+        scratch_test(takes_where_the_audit_log_goes),
         scratch_test(fills_in_what_production_requires),
         scratch_test(tells_all_mistakes_at_once),
         scratch_test(needs_the_file_that_is_named),

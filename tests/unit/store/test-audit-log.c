@@ -99,12 +99,56 @@ static void only_a_regular_file_is_read(void **state)
     assert_int_equal(read_at(SCRATCH_FD, 0, 8, &piece), -EIO);
 }
 
+static void assert_described(void **state, const char *url, int64_t now_us, const char *expected,
+                             const char *problem)
+{
+    _cleanup_buffer_ Buffer text = {0};
+    _cleanup_free_ char *late = NULL;
+    _cleanup_json_ Json *audit = NULL;
+
+    assert_int_equal(audit_log_describe(SCRATCH_FD, url, now_us, &audit, &late), 0);
+    assert_int_equal(json_format(audit, &text), 0);
+    assert_string_equal(buffer_text(&text), expected);
+    assert_true(problem ? late && strcmp(late, problem) == 0 : !late);
+}
+
+/* 2026-01-01T00:00:00Z */
+#define MIDNIGHT_US ((int64_t)1767225600 * 1000000)
+#define SINCE "2026-01-01T00:00:00.000000Z"
+
+static void says_how_far_it_is_forwarded(void **state)
+{
+    assert_described(state, NULL, 0, "{\"records\":0}", NULL);
+    assert_described(state, "u", 0, "{\"records\":0,\"forward\":{\"url\":\"u\",\"waiting\":0}}",
+                     NULL);
+    scratch_write_text(SCRATCH_FD, "audit/log.head", HEAD);
+    assert_int_equal(audit_log_count_waiting(SCRATCH_FD, "u"), 7);
+    scratch_write_text(SCRATCH_FD, "audit/forwarded.json",
+                       "{\"url\":\"u\",\"seq\":5,\"sentAt\":\"s\",\"waitingSince\":\"" SINCE
+                       "\",\"problem\":\"away\"}");
+    assert_int_equal(audit_log_count_waiting(SCRATCH_FD, "u"), 2);
+    assert_int_equal(audit_log_count_waiting(SCRATCH_FD, "another"), 7);
+    assert_described(state, "u", MIDNIGHT_US + AUDIT_LOG_LATE_US - 1,
+                     "{\"records\":7,\"forward\":{\"url\":\"u\",\"waiting\":2,\"sentAt\":\"s\","
+                     "\"waitingSince\":\"" SINCE "\",\"problem\":\"away\"}}",
+                     NULL);
+    assert_described(state, "u", MIDNIGHT_US + AUDIT_LOG_LATE_US,
+                     "{\"records\":7,\"forward\":{\"url\":\"u\",\"waiting\":2,\"sentAt\":\"s\","
+                     "\"waitingSince\":\"" SINCE "\",\"problem\":\"away\"}}",
+                     "2 records of the audit log could not be forwarded since " SINCE ": away");
+    scratch_write_text(SCRATCH_FD, "audit/forwarded.json", "{\"url\":\"u\",\"seq\":7}");
+    assert_described(state, "u", 0, "{\"records\":7,\"forward\":{\"url\":\"u\",\"waiting\":0}}",
+                     NULL);
+    scratch_write_text(SCRATCH_FD, "audit/forwarded.json", "torn");
+    assert_int_equal(audit_log_count_waiting(SCRATCH_FD, "u"), 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scratch_test(no_log_is_an_empty_one),      scratch_test(reads_from_anywhere),
-        scratch_test(the_head_comes_along),        scratch_test(a_head_that_is_none_is_told),
-        scratch_test(only_a_regular_file_is_read),
+        scratch_test(says_how_far_it_is_forwarded), scratch_test(no_log_is_an_empty_one),
+        scratch_test(reads_from_anywhere),          scratch_test(the_head_comes_along),
+        scratch_test(a_head_that_is_none_is_told),  scratch_test(only_a_regular_file_is_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
