@@ -14,8 +14,12 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Of libdeflate's scale to 12. Twice the speed of zlib's 6 and a little smaller than its 9 here. */
-#define GZIP_LEVEL 6
+/* Of libdeflate's scale to 12: five times as fast as zlib at 6, and two per cent larger. */
+#define GZIP_LEVEL 4
+
+/* The macro's value, not its name. */
+#define TEXT_OF(macro) TEXT_OF_VALUE(macro)
+#define TEXT_OF_VALUE(value) #value
 
 #define GZIP_THREADS_MAX 16
 
@@ -53,7 +57,7 @@ struct Gzip {
 
 const char *gzip_version(void)
 {
-    return "libdeflate " LIBDEFLATE_VERSION_STRING;
+    return "libdeflate " LIBDEFLATE_VERSION_STRING " level " TEXT_OF(GZIP_LEVEL);
 }
 
 static size_t count_processors(void)
