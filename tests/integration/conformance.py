@@ -257,6 +257,7 @@ class Conformance:
         self.assertIn("another release is wanted now", ended.log)
         self.assertEqual(self.answer(), "2")
         self.assertEqual(self.outcomes(), ["cancelled", "succeeded"])
+        self.assertEqual(self.finished(), [("call-1", "failed", "call-2"), ("call-2", "succeeded", None)])
 
     @behaviour("killed in mid-deploy, resumed")
     def test_kill_before_apply(self):

@@ -304,8 +304,14 @@ class DeployCase(harness.Case):
             "parameters": parameters, "graceSeconds": 10,
             "directories": {"call": self.path("call-directories", call), "workspace": self.path("runs", "r", "workspace"),
                             "calls": self.path("calls"), "inputs": self.path("inputs"), "cache": self.path("cache"),
-                            "releases": self.path("releases")},
+                            "releases": self.path("releases"), "audit": self.path("audit")},
             "environment": {**self.engine.environment(), "name": "staging", **(environment or {})}, **others}
+
+    def finished(self):
+        """How the audit log says that calls ended: (call, outcome, the call that found it out)."""
+        with open(self.path("audit", "log"), encoding="utf-8") as f:
+            records = [json.loads(line) for line in f]
+        return [(r["call"], r["outcome"], r.get("settledBy")) for r in records if r["event"] == "finished"]
 
     def start(self, verb, parameters, **others):
         spec = self.spec(verb, parameters, **others)

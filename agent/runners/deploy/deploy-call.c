@@ -132,6 +132,7 @@ int deploy_call_settle(DeployCall *call, DeployCallIsWanted is_wanted, void *use
         if (r != 0) {
             return r;
         }
+        deploy_evidence_record_settled(call, release->record);
         if (call->host.is_cancelled(call->host.userdata)) {
             return error_set(err, -ECANCELED, "cancelled before anything was deployed");
         }

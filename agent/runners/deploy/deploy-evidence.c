@@ -430,3 +430,44 @@ void deploy_evidence_record_end(const DeployCall *call, const char *outcome, con
     }
     evidence_record_end_take(call->spec, call->seconds, outcome, reason, members);
 }
+
+/* How long it took, as far as anybody saw. */
+static double seconds_since(const Json *record, const char *name)
+{
+    const char *text = json_get_string(record, name);
+    int64_t then_us = 0;
+
+    return text && clock_parse(text, &then_us) == 0 ? (double)(clock_wall_us() - then_us) / 1e6 : 0;
+}
+
+void deploy_evidence_record_settled(const DeployCall *call, const Json *record)
+{
+    const char *outcome = json_get_string(record, "outcome");
+    bool has_succeeded = outcome && strcmp(outcome, "succeeded") == 0;
+    const char *kind = json_get_string(record, "kind");
+    _cleanup_free_ char *action = NULL;
+    Json *members;
+    int r;
+
+    if (!outcome) {
+        return;
+    }
+    if (asprintf(&action, "%s-%s", kind ? kind : "deploy", call->spec->environment_name) < 0) {
+        action = NULL;
+    }
+    members = json_new_object();
+    r = members && action ? evidence_add_release(members, record) : -ENOMEM;
+    r = r < 0 ? r : json_set_string(members, "call", json_get_string(record, "call"));
+    r = r < 0 ? r : json_set_string(members, "action", action);
+    r = r < 0 ? r : json_set_string(members, "run", json_get_string(record, "run"));
+    r = r < 0 ? r
+              : json_set_string(members, "previousDigest",
+                                json_get_string(json_get(record, "before"), "digest"));
+    r = r < 0 ? r : json_set_string(members, "settledBy", call->spec->call);
+    if (r < 0) {
+        members = json_unref(members);
+    }
+    evidence_record_end_take(call->spec, seconds_since(record, "createdAt"),
+                             has_succeeded ? "succeeded" : "failed",
+                             has_succeeded ? NULL : json_get_string(record, "reason"), members);
+}

@@ -23,5 +23,9 @@ int deploy_evidence_decide_rollback(DeployCall *call, const Json *record, Error 
 /* Signs the receipt of a deployment that went well. */
 int deploy_evidence_state(const DeployCall *call, Error *err) _must_check_;
 
+/* Writes down how an earlier deployment ended whose own call did not live to say it, once `record`
+ * (borrowed) knows. */
+void deploy_evidence_record_settled(const DeployCall *call, const Json *record);
+
 /* Writes down how it ended; `reason` may be NULL. */
 void deploy_evidence_record_end(const DeployCall *call, const char *outcome, const char *reason);
