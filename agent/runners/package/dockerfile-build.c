@@ -21,7 +21,8 @@
 #define ANSWER_BYTES_MAX ((size_t)4 << 10)
 
 /* buildah's storage, beside the workspace, so that it goes with the run. */
-#define STORAGE "buildah"
+#define STORAGE "buildah/storage"
+#define RUN_STORAGE "buildah/run"
 
 #define ARGUMENTS_MAX 32
 
@@ -30,7 +31,7 @@ typedef struct Building {
     const Action *action;
     const char *dockerfile;
     const char *directory; /* absolute */
-    char *id_file, *id, *archive, *storage, *timestamp;
+    char *id_file, *id, *archive, *storage, *run_storage, *timestamp;
     Environment env;
     DockerfileBuilt built;
 } Building;
@@ -47,6 +48,7 @@ static void building_done(Building *building)
     free(building->id);
     free(building->archive);
     free(building->storage);
+    free(building->run_storage);
     free(building->timestamp);
     environment_done(&building->env);
     dockerfile_built_done(&building->built);
@@ -97,7 +99,7 @@ static int run(Building *building, const char *const *argv, Error *err)
     }
     r = process_exit_describe(&end, 0, &how);
     return r < 0 ? out_of_memory(err)
-                 : error_set(err, -EIO, "%s %s: %s", argv[0], buffer_text(&how),
+                 : error_set(err, -EIO, "%s %s: %s", building->built.tool, buffer_text(&how),
                              complaints.len ? buffer_text(&complaints) : "it did not say why");
 }
 
@@ -193,17 +195,47 @@ static int build_by_docker(Building *building, Error *err)
     return run(building, argv, err);
 }
 
+/* `buildah`, with storage of its own, and as root with mounts of its own: those that a build leaves
+ * which fails or is killed are gone with its last process, and stand in nobody's way. */
+static int run_buildah(Building *building, const char *const *arguments, Error *err)
+{
+    const char *argv[ARGUMENTS_MAX + 1];
+    size_t n = 0;
+
+    if (geteuid() == 0) {
+        argv[n++] = "unshare";
+        argv[n++] = "--mount";
+        argv[n++] = "--";
+    }
+    argv[n++] = "buildah";
+    argv[n++] = "--root";
+    argv[n++] = building->storage;
+    argv[n++] = "--runroot";
+    argv[n++] = building->run_storage;
+    while (*arguments && n < ARGUMENTS_MAX) {
+        argv[n++] = *arguments++;
+    }
+    argv[n] = NULL;
+    return run(building, argv, err);
+}
+
 /* The commit's time on everything, so that the same commit gives the same image where the
  * Dockerfile lets it. */
 static int build_by_buildah(Building *building, Error *err)
 {
-    const char *const argv[] = {"buildah",   "--root",          building->storage,
-                                "build",     "--file",          building->dockerfile,
-                                "--layers",  "--timestamp",     building->timestamp,
-                                "--iidfile", building->id_file, ".",
-                                NULL};
+    const char *const arguments[] = {"build",
+                                     "--file",
+                                     building->dockerfile,
+                                     "--layers",
+                                     "--force-rm",
+                                     "--timestamp",
+                                     building->timestamp,
+                                     "--iidfile",
+                                     building->id_file,
+                                     ".",
+                                     NULL};
 
-    return run(building, argv, err);
+    return run_buildah(building, arguments, err);
 }
 
 static int read_id(Building *building, Error *err)
@@ -229,15 +261,13 @@ static int save_by_docker(Building *building, Error *err)
 static int save_by_buildah(Building *building, Error *err)
 {
     _cleanup_free_ char *target = NULL;
-    int r = asprintf(&target, "docker-archive:%s", building->archive);
-    const char *const argv[] = {
-        "buildah", "--root", building->storage, "push", "--quiet", building->id, target, NULL};
 
-    if (r < 0) {
+    if (asprintf(&target, "docker-archive:%s", building->archive) < 0) {
         target = NULL;
         return out_of_memory(err);
     }
-    return run(building, argv, err);
+    return run_buildah(building,
+                       (const char *const[]){"push", "--quiet", building->id, target, NULL}, err);
 }
 
 /* Files of its containers belong to users that only buildah may be. */
@@ -305,22 +335,28 @@ static int import(const Building *building, const char *layout, Error *err)
 static int prepare(Building *building)
 {
     const Spec *spec = &building->action->spec;
-    int r = asprintf(&building->id_file, "%s/id", building->directory);
+    const struct {
+        char **text;
+        const char *directory, *name;
+    } paths[] = {
+        {&building->id_file, building->directory, "id"},
+        {&building->archive, building->directory, "image.tar"},
+        {&building->storage, spec->workspace, "../" STORAGE},
+        {&building->run_storage, spec->workspace, "../" RUN_STORAGE},
+    };
+    int r;
 
-    building->id_file = r < 0 ? NULL : building->id_file;
-    if (r >= 0) {
-        r = asprintf(&building->archive, "%s/image.tar", building->directory);
-        building->archive = r < 0 ? NULL : building->archive;
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        if (asprintf(paths[i].text, "%s/%s", paths[i].directory, paths[i].name) < 0) {
+            *paths[i].text = NULL;
+            return -ENOMEM;
+        }
     }
-    if (r >= 0) {
-        r = asprintf(&building->storage, "%s/../" STORAGE, spec->workspace);
-        building->storage = r < 0 ? NULL : building->storage;
+    if (asprintf(&building->timestamp, "%" PRId64, building->action->source.committed_at) < 0) {
+        building->timestamp = NULL;
+        return -ENOMEM;
     }
-    if (r >= 0) {
-        r = asprintf(&building->timestamp, "%" PRId64, building->action->source.committed_at);
-        building->timestamp = r < 0 ? NULL : building->timestamp;
-    }
-    r = r < 0 ? -ENOMEM : environment_add_all(&building->env, environ);
+    r = environment_add_all(&building->env, environ);
     return r == 0 ? environment_set(&building->env, "SOURCE_DATE_EPOCH", building->timestamp) : r;
 }
 
