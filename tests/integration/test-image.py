@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import unittest
+import urllib.request
 
 import harness
 import runner
@@ -125,6 +126,7 @@ class Image(runner.RunnerCase):
         asked = registry.read()[before:]
         self.assertRegex(asked, r"http\.request\.method=HEAD")
         self.assertNotRegex(asked, r"http\.request\.method=(PATCH|POST)")
+        self.check_evidence(registry.address, source, digest, publish)
         # Another image on top of it, by its name; then by its digest, with the registry gone.
         for number, base in enumerate((outcome.outputs["references"][0], outcome.outputs["reference"])):
             if number == 1:
@@ -138,6 +140,27 @@ class Image(runner.RunnerCase):
             name="away")
         self.fail_with("/package/base: '", "package", refused, run="b2")
         self.fail_with(f"publishing '{registry.address}/team/hello:{version}': ", "package", source, publish=publish)
+
+    def check_evidence(self, address, source, digest, publish):
+        """What the call has stated is found by whoever has no more than the image's digest."""
+        spec = self.spec("package", source, publish=publish)
+        spec["directories"]["keys"] = os.path.join(self.directory, "keys")
+        outcome = self.run_spec("slipway-run-package", spec)
+        self.assertEqual(outcome.code, 0, outcome.log.decode())
+        with open(os.path.join(spec["directories"]["call"], "artifacts/release.intoto.jsonl"), "rb") as f:
+            stated = f.read()
+        url = f"http://{address}/v2/team/hello"
+        accept = {"Accept": "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"}
+
+        def get(path):
+            with urllib.request.urlopen(urllib.request.Request(f"{url}/{path}", headers=accept), timeout=10) as answer:
+                return answer.read()
+
+        index = json.loads(get("manifests/" + digest.replace(":", "-")))
+        self.assertEqual([m["artifactType"] for m in index["manifests"]], ["application/vnd.in-toto.bundle"])
+        manifest = json.loads(get("manifests/" + index["manifests"][0]["digest"]))
+        self.assertEqual(manifest["subject"]["digest"], digest)
+        self.assertEqual(get("blobs/" + manifest["layers"][0]["digest"]), stated)
 
     DOCKERFILE = ("FROM scratch AS one\nCOPY hello /first\nFROM scratch\nCOPY hello /app/hello\nCOPY --from=one /first "
                   "/second\nLABEL team=docker\nENV A=1\nENTRYPOINT [\"/app/hello\"]\n")

@@ -4,7 +4,9 @@
 #include "agent/package/oci-archive.h"
 #include "agent/runners/package/registry-access.h"
 #include "protocol/base/fd.h"
+#include "protocol/base/file.h"
 #include "protocol/base/log.h"
+#include "protocol/evidence/bundle.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,8 +40,34 @@ static int make_tagged(const Json *image, const Release *release, char **ret, Er
     return *ret ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
+/* What the call has stated about the image goes beside it, so that whoever has the image can ask
+ * the registry for it. */
+static int attach_evidence(Action *action, RegistryClient *client, const char *reference,
+                           Error *err)
+{
+    _cleanup_buffer_ Buffer text = BUFFER_INIT(REGISTRY_ARTIFACT_MAX);
+    _cleanup_free_ char *path = NULL;
+
+    if (asprintf(&path, "%s/artifacts/" BUNDLE_FILE, action->spec.call_directory) < 0) {
+        path = NULL;
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    if (!file_exists(AT_FDCWD, path)) {
+        return 0; /* a source without a commit, or a host without a key */
+    }
+    if (file_read(AT_FDCWD, path, &text, err) < 0) {
+        return -EIO;
+    }
+    return registry_attach(client, reference,
+                           &(RegistryArtifact){.artifact_type = REGISTRY_TYPE_BUNDLE,
+                                               .title = BUNDLE_FILE,
+                                               .data = buffer_text(&text),
+                                               .size_bytes = text.len},
+                           NULL, err);
+}
+
 static int push(Action *action, const Json *image, const Package *package, int staging_fd,
-                const char *tagged, Error *err)
+                const ImagePublished *published, Error *err)
 {
     _cleanup_registry_access_ RegistryAccess access = {0};
     _cleanup_free_ const char **mount_from = registry_access_texts(json_get(image, "mountFrom"));
@@ -58,14 +86,14 @@ static int push(Action *action, const Json *image, const Package *package, int s
     r = registry_push_layout(access.client,
                              &(RegistryPush){.layout_fd = layout_fd,
                                              .digest = package->release.digest,
-                                             .reference = tagged,
+                                             .reference = published->tagged,
                                              .mount_from = mount_from},
                              digest, err);
     if (r == 0 && strcmp(digest, package->release.digest) != 0) {
         r = error_set(err, -EBADMSG, "the registry has it as %s, not as %s", digest,
                       package->release.digest);
     }
-    return r;
+    return r < 0 ? r : attach_evidence(action, access.client, published->reference, err);
 }
 
 int image_publish(Action *action, const Package *package, int staging_fd, ImagePublished *ret,
@@ -86,15 +114,15 @@ int image_publish(Action *action, const Package *package, int staging_fd, ImageP
     if (r < 0) {
         return error_set_errno(err, r, "cannot report");
     }
-    r = push(action, image, package, staging_fd, published.tagged, err);
-    if (r < 0) {
-        return error_wrap(err, "publishing '%s'", published.tagged);
-    }
     if (asprintf(&published.reference, "%.*s@%s",
                  (int)(strrchr(published.tagged, ':') - published.tagged), published.tagged,
                  package->release.digest) < 0) {
         published.reference = NULL;
         return error_set(err, -ENOMEM, "out of memory");
+    }
+    r = push(action, image, package, staging_fd, &published, err);
+    if (r < 0) {
+        return error_wrap(err, "publishing '%s'", published.tagged);
     }
     log_info("published '%s'", published.tagged);
     *ret = published;

@@ -14,8 +14,8 @@ typedef struct ImagePublished {
 void image_published_done(ImagePublished *published);
 #define _cleanup_image_published_ _cleanup_(image_published_done)
 
-/* Pushes what is in `staging_fd`. Does nothing where agent.json names no registry. What belongs to
- * the image (registry_attach) goes to `reference`. */
+/* Pushes what is in `staging_fd`, and then what the call has stated about it as its referrer
+ * (registry_attach). Does nothing where agent.json names no registry. */
 int image_publish(Action *action, const Package *package, int staging_fd, ImagePublished *ret,
                   Error *err) _must_check_;
 
