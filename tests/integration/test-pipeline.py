@@ -113,8 +113,11 @@ class Pipeline(harness.Case):
         self.assertGreaterEqual(result["tests"]["total"], 3)
         self.assertEqual(result["tests"]["failed"], 0)
         self.assertEqual(result["outputs"]["commit"], self.first)
-        package = self.slipway(self.road, "call", "package", "--run", "r", "--json", check=0)
-        outputs = json.loads(package.stdout.splitlines()[-1])["result"]["outputs"]
+        package = self.slipway(self.road, "call", "package", "--run", "r", "--json", "--artifacts", out, "--no-unpack",
+                               check=0)
+        self.assertTrue(os.path.isfile(os.path.join(out, "package.tar.zst")))
+        outputs = next(json.loads(line)["result"]["outputs"] for line in package.stdout.splitlines()
+                       if "call/finished" in line)
         self.assertRegex(outputs["digest"], "^sha256:[0-9a-f]{64}$")
 
     def test_the_same_commit_has_the_same_digest_elsewhere_and_later(self):

@@ -37,6 +37,7 @@ static const Option options[] = {
     {"terminal", OPTION_FLAG, NULL, NULL, "run it on a pseudo-terminal"},
     {"detach", OPTION_FLAG, NULL, NULL, "print the call's name and leave it running"},
     {"artifacts", OPTION_TEXT, "DIR", NULL, "fetch its artifacts into this directory"},
+    {"no-unpack", OPTION_FLAG, NULL, NULL, "leave the archives among them as they are"},
     {"result", OPTION_TEXT, "FILE", NULL, "leave how it ended in this file, as JSON"},
     {0},
 };
@@ -194,7 +195,7 @@ static int start_followed(Session *s, SlipwayJson *params)
     }
     if (directory && followed.result) {
         fetched = fetch_artifacts(s, slipway_json_get(followed.result, "/artifacts"), NULL,
-                                  directory, false);
+                                  directory, options_flag(s->options, "no-unpack"));
         r = r == EXIT_DONE ? fetched : r;
     }
     return r;
