@@ -213,6 +213,16 @@ static int store_result(LiveCall *live)
     return r == 0 ? result_store(live->fd, result, NULL) : r;
 }
 
+static void count(const LiveCall *live)
+{
+    const Json *end = live->result.end; /* NULL where the journal's end was lost */
+    const char *status = json_get_string(end, "status");
+    int64_t started_us = live->result.started_us;
+
+    tally_add(&live->calls->tally, live->action, status ? status : "lost",
+              started_us ? (double)(json_get_int(end, "time", started_us) - started_us) / 1e6 : 0);
+}
+
 /* status.json is there. A result that cannot be written now is made when it is asked for. */
 static void finish(LiveCall *live)
 {
@@ -222,6 +232,7 @@ static void finish(LiveCall *live)
     if (store_result(live) < 0) {
         log_debug("call '%s': its result is made when it is asked for", call->id);
     }
+    count(live);
     call_dir_tidy(live->fd);
     call_set_state(call, CALL_FINISHED);
     call_let_go(call);

@@ -21,6 +21,8 @@
 #include "agent/calls/store/call-dir.h"
 #include "agent/calls/store/index.h"
 #include "agent/calls/store/journal.h"
+#include "agent/calls/vitals/engine-check.h"
+#include "agent/calls/vitals/tally.h"
 
 #include <sys/queue.h>
 
@@ -83,6 +85,8 @@ struct Calls {
     TAILQ_HEAD(LiveCallList, LiveCall) queue, running;
     size_t n_queued, n_running, n_lost;
     TAILQ_HEAD(, CallFollower) pending;
+    Tally tally; /* of what ended since the start */
+    EngineCheck engines;
     SpawnList processes;
     Containment containment;
     Confinement confinement;

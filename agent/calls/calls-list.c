@@ -3,6 +3,7 @@
 #include "agent/calls/call.h"
 #include "agent/calls/cleanup.h"
 #include "agent/calls/store/audit-log.h"
+#include "agent/calls/vitals/host-clock.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/file.h"
@@ -13,6 +14,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* A call makes some ten files besides those of its workspace; with fewer inodes than this the next
+ * checkout may be the one that fails. */
+#define INODES_MARK 10000
 
 /* One of Ed25519 has 113 bytes. */
 #define PUBLIC_KEY_MAX ((size_t)16 << 10)
@@ -325,11 +330,30 @@ static int set_numbers(Json *health, const char *name, const char *const *names,
 static int set_queue(Calls *calls, Json *health)
 {
     const LiveCall *oldest = TAILQ_FIRST(&calls->queue);
-    int r = set_numbers(health, "queue", NAMES("length"), VALUES((int64_t)calls->n_queued));
+    int r = set_numbers(health, "queue", NAMES("length", "max"),
+                        VALUES((int64_t)calls->n_queued, CALLS_QUEUE_MAX));
 
     return r == 0 ? call_dir_set_seconds(json_get(health, "queue"), "oldestSeconds",
                                          oldest ? clock_wall_us() - oldest->created_us : 0)
                   : r;
+}
+
+static int set_calls(Calls *calls, Json *health)
+{
+    size_t n_finished = calls->n_all - calls->n_queued - calls->n_running;
+    int r =
+        set_numbers(health, "calls", NAMES("running", "finished", "lost"),
+                    VALUES((int64_t)calls->n_running, (int64_t)n_finished, (int64_t)calls->n_lost));
+
+    return r == 0 ? tally_describe(&calls->tally, json_get(health, "calls"), "ended") : r;
+}
+
+static int set_disk(const Calls *calls, const CleanupDisk *disk, Json *health)
+{
+    return set_numbers(
+        health, "disk", NAMES("freeBytes", "totalBytes", "markBytes", "freeInodes", "totalInodes"),
+        VALUES(disk->free_bytes, disk->total_bytes, cleanup_disk_mark(calls->config, disk),
+               disk->free_inodes, disk->total_inodes));
 }
 
 static int add_problem(Json *problems, const char *format, ...) _printf_(2, 3);
@@ -359,24 +383,31 @@ static int set_audit(const Calls *calls, Json *health, char **ret_problem)
     return r < 0 ? r : json_set_take(health, "audit", audit);
 }
 
-static int set_problems(Calls *calls, const CleanupDisk *disk, const char *late, Json *health)
+/* *ret_is_working: calls can be run, whatever else is wrong. */
+static int find_problems(Calls *calls, const CleanupDisk *disk, const char *late, Json *problems,
+                         bool *ret_is_working)
 {
     const AgentConfig *config = calls->config;
     const char *unreleasable = agent_config_find_unreleasable(config);
     _cleanup_free_ char *shim = NULL;
-    Json *problems = json_new_array();
-    int r = problems ? 0 : -ENOMEM;
+    int r = 0;
 
+    *ret_is_working = !calls->problem;
     if (asprintf(&shim, "%s/slipway-shim", config->libexec_directory) < 0) {
         shim = NULL;
         r = -ENOMEM;
     }
     if (r == 0 && access(shim, X_OK) < 0) {
+        *ret_is_working = false;
         r = add_problem(problems, "no call can run: '%s': %s", shim, strerror(errno));
     }
     if (r == 0 && cleanup_is_disk_short(config, disk)) {
         r = add_problem(problems, "less than %u%% of the disk of '%s' is free: old calls go early",
                         config->disk_free_percent, config->state_directory);
+    }
+    if (r == 0 && disk->total_inodes > 0 && disk->free_inodes < INODES_MARK) {
+        r = add_problem(problems, "only %lld inodes are free on the disk of '%s'",
+                        (long long)disk->free_inodes, config->state_directory);
     }
     if (r == 0 && config->confine == CONFINE_ALWAYS && !calls->confinement.is_on) {
         r = add_problem(problems, "steps are not kept out of the state directory: %s",
@@ -394,6 +425,17 @@ static int set_problems(Calls *calls, const CleanupDisk *disk, const char *late,
     if (r == 0 && late) {
         r = add_problem(problems, "%s", late);
     }
+    return r;
+}
+
+static int set_problems(Calls *calls, const CleanupDisk *disk, const char *late, Json *health)
+{
+    Json *problems = json_new_array();
+    bool is_working;
+    int r = problems ? find_problems(calls, disk, late, problems, &is_working) : -ENOMEM;
+
+    r = r == 0 ? json_set_bool(health, "isWorking", is_working) : r;
+    r = r == 0 ? engine_check_describe(&calls->engines, clock_monotonic_ms(), health, problems) : r;
     if (r < 0) {
         (void)json_unref(problems);
         return r;
@@ -415,7 +457,6 @@ int calls_health(Calls *calls, Json **ret, Error *err)
 {
     _cleanup_json_ Json *health = json_new_object();
     _cleanup_free_ char *late = NULL;
-    size_t n_finished = calls->n_all - calls->n_queued - calls->n_running;
     CleanupDisk disk = {0};
     int r = cleanup_read_disk(calls->state_fd, &disk);
 
@@ -427,13 +468,9 @@ int calls_health(Calls *calls, Json **ret, Error *err)
                              VALUES(calls->config->slots, (int64_t)calls->n_running))
                : r;
     r = r == 0 ? set_queue(calls, health) : r;
-    r = r == 0 ? set_numbers(
-                     health, "calls", NAMES("running", "finished", "lost"),
-                     VALUES((int64_t)calls->n_running, (int64_t)n_finished, (int64_t)calls->n_lost))
-               : r;
-    r = r == 0 ? set_numbers(health, "disk", NAMES("freeBytes", "totalBytes"),
-                             VALUES(disk.free_bytes, disk.total_bytes))
-               : r;
+    r = r == 0 ? set_calls(calls, health) : r;
+    r = r == 0 ? set_disk(calls, &disk, health) : r;
+    r = r == 0 ? host_clock_describe(health) : r;
     r = r == 0 ? json_set_string(health, "containment", containment_mode(&calls->containment)) : r;
     r = r == 0 ? json_set_string(health, "confinement", calls->confinement.note) : r;
     r = r == 0 ? set_public_key(calls, health) : r;

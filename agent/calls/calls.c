@@ -400,6 +400,8 @@ static void free_calls(Calls *calls)
     (void)fd_close(calls->lock_fd);
     containment_done(&calls->containment);
     confinement_done(&calls->confinement);
+    tally_done(&calls->tally);
+    engine_check_done(&calls->engines);
     free(calls->problem);
     free(calls);
 }
@@ -434,6 +436,7 @@ int calls_open(uv_loop_t *loop, const AgentConfig *config, Calls **ret, Error *e
     TAILQ_INIT(&calls->queue);
     TAILQ_INIT(&calls->running);
     TAILQ_INIT(&calls->pending);
+    engine_check_init(&calls->engines, json_get(config->root, "environments"));
     r = open_state(calls, err);
     if (r == 0 && (containment_init(&calls->containment) < 0 ||
                    confinement_init(&calls->confinement, config) < 0)) {
@@ -521,6 +524,41 @@ int calls_make_host_key(Calls *calls, Error *err)
     return file_exists(calls->state_fd, CALLS_PUBLIC_KEY)
                ? 0
                : spawn_host_key(&calls->processes, calls->config, err);
+}
+
+static void on_engines_checked(int64_t status, int signal, void *userdata)
+{
+    Calls *calls = userdata;
+
+    engine_check_end(&calls->engines, clock_monotonic_ms(), NULL);
+}
+
+/* What keeps it from running is told in the place of what it would have found. */
+static void start_check(Calls *calls)
+{
+    _cleanup_free_ char **arguments = NULL;
+    _cleanup_error_ Error problem = {0};
+    int fd, r = engine_check_begin(&calls->engines, &arguments, &fd, &problem);
+
+    r = r == 0 ? spawn_reach(&calls->processes, calls->config, arguments, fd, on_engines_checked,
+                             calls, &problem)
+               : r;
+    if (r < 0) {
+        engine_check_end(&calls->engines, clock_monotonic_ms(), error_text(&problem));
+    }
+}
+
+int calls_check_engines(Calls *calls, EngineWaiter *waiter)
+{
+    if (!engine_check_is_running(&calls->engines) &&
+        engine_check_is_due(&calls->engines, clock_monotonic_ms())) {
+        start_check(calls);
+    }
+    if (!engine_check_is_running(&calls->engines)) {
+        return 0;
+    }
+    engine_check_wait(&calls->engines, waiter);
+    return 1;
 }
 
 int calls_write_input(Calls *calls, const char *input, int64_t offset, const void *data, size_t n,

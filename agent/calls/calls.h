@@ -7,6 +7,7 @@
 #pragma once
 
 #include "agent/calls/agent-config.h"
+#include "agent/calls/vitals/engine-check.h"
 #include "protocol/base/error.h"
 #include "protocol/json.h"
 
@@ -74,9 +75,14 @@ int calls_cancel(Calls *calls, Call *call, Error *err) _must_check_;
 int calls_list(Calls *calls, unsigned states, const char *run, size_t limit, Json **ret,
                Error *err) _must_check_;
 
-/* The `health` members slots, queue, calls, disk, containment, confinement, publicKey and the
- * problems that this room knows. */
+/* The `health` members isWorking, slots, queue, calls, disk, clock, environments, containment,
+ * confinement, publicKey and the problems that this room knows. */
 int calls_health(Calls *calls, Json **ret, Error *err) _must_check_;
+
+/* Has it looked at who of the environments' engines answers, unless that was done a moment ago. 1:
+ * `waiter` is told from the loop, once; until then it may be taken back by engine_waiter_cancel().
+ * 0: what calls_health() says is new enough, or all that there is to know. */
+int calls_check_engines(Calls *calls, EngineWaiter *waiter) _must_check_;
 
 const char *call_id(const Call *call);
 CallState call_state(const Call *call);

@@ -37,12 +37,19 @@ int cleanup_read_disk(int state_fd, CleanupDisk *ret)
     }
     ret->free_bytes = (int64_t)st.f_bavail * (int64_t)st.f_frsize;
     ret->total_bytes = (int64_t)st.f_blocks * (int64_t)st.f_frsize;
+    ret->free_inodes = (int64_t)st.f_favail;
+    ret->total_inodes = (int64_t)st.f_files;
     return 0;
+}
+
+int64_t cleanup_disk_mark(const AgentConfig *config, const CleanupDisk *disk)
+{
+    return disk->total_bytes / 100 * config->disk_free_percent;
 }
 
 bool cleanup_is_disk_short(const AgentConfig *config, const CleanupDisk *disk)
 {
-    return disk->free_bytes / 100 < disk->total_bytes / 10000 * config->disk_free_percent;
+    return disk->free_bytes < cleanup_disk_mark(config, disk);
 }
 
 /* A name of its own in trash/, so that a run that comes again is not in the way. */

@@ -8,9 +8,13 @@
 typedef struct CleanupDisk {
     int64_t free_bytes;
     int64_t total_bytes;
+    int64_t free_inodes;  /* for us, who may be less than root */
+    int64_t total_inodes; /* 0: the file system has no such limit */
 } CleanupDisk;
 
 int cleanup_read_disk(int state_fd, CleanupDisk *ret) _must_check_;
+/* With fewer bytes free than this the oldest calls go early. */
+int64_t cleanup_disk_mark(const AgentConfig *config, const CleanupDisk *disk);
 bool cleanup_is_disk_short(const AgentConfig *config, const CleanupDisk *disk);
 
 /* Does a bounded part of what is due at `now_us` with that much disk. Moves to trash/ only, so it

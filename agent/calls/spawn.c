@@ -22,6 +22,7 @@
 #define SHIM "slipway-shim"
 #define HOST_KEY "slipway-host-key"
 #define AUDIT_FORWARD "slipway-audit-forward"
+#define REACH "slipway-reach"
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define REMOVER_NICE 10
 
@@ -375,6 +376,47 @@ int spawn_audit_forward(SpawnList *list, const AgentConfig *config, SpawnExited 
         *ret_process = process;
     }
     return r;
+}
+
+/* ---- who answers ------------------------------------------------------------------------------
+ */
+
+/* With the agent's environment: a resolver may be told things there. */
+int spawn_reach(SpawnList *list, const AgentConfig *config, char *const *words, int out_fd,
+                SpawnExited exited, void *userdata, Error *err)
+{
+    _cleanup_(spawn_free_stringsp) char **arguments = NULL;
+    uv_stdio_container_t stdio[] = {
+        {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = out_fd},
+        {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
+    };
+    SpawnedProcess *process = NULL;
+    Strings strings = {0};
+    int r;
+
+    add(&strings, "%s/" REACH, config->libexec_directory);
+    for (; *words; words++) {
+        add(&strings, "%s", *words);
+    }
+    r = take(&strings, &arguments);
+    if (r < 0) {
+        return error_set(err, r, "out of memory");
+    }
+    r = start_process(list,
+                      &(uv_process_options_t){
+                          .file = arguments[0],
+                          .args = arguments,
+                          .stdio_count = (int)ARRAY_SIZE(stdio),
+                          .stdio = stdio,
+                      },
+                      &process);
+    if (r < 0) {
+        return error_set_errno(err, r, "starting '%s'", arguments[0]);
+    }
+    process->exited = exited; /* it is reaped in a later turn of the loop */
+    process->userdata = userdata;
+    return 0;
 }
 
 /* ---- the remover ------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The one place where the agent starts processes: shims, the programs that make the host's key and
- * forward the audit log, and the child that empties the trash. */
+ * forward the audit log, that which looks who answers, and the child that empties the trash. */
 #pragma once
 
 #include "agent/calls/agent-config.h"
@@ -64,6 +64,11 @@ int spawn_host_key(SpawnList *list, const AgentConfig *config, Error *err) _must
  * until `exited` is called. */
 int spawn_audit_forward(SpawnList *list, const AgentConfig *config, SpawnExited exited,
                         void *userdata, SpawnedProcess **ret_process, Error *err) _must_check_;
+
+/* Starts slipway-reach with these words (agent/reach), writing to `out_fd` (borrowed). `exited` is
+ * called from the loop once it has ended, however it did; not where the list is closed before. */
+int spawn_reach(SpawnList *list, const AgentConfig *config, char *const *words, int out_fd,
+                SpawnExited exited, void *userdata, Error *err) _must_check_;
 
 /* Empties the directory `trash_fd` (borrowed) in a child at low priority; nothing happens while
  * there is one already. */

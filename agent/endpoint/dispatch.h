@@ -25,6 +25,9 @@ typedef int (*MethodFunction)(Request *request, Error *err);
 /* Sends the result, which is consumed. */
 int request_answer_take(Request *request, Json *result, Error *err) _must_check_;
 
+/* What `health` answers. The caller's. */
+int dispatch_describe_health(const Endpoint *endpoint, Json **ret, Error *err) _must_check_;
+
 /* The call that `params` names; NULL with the sentence in `err` where there is none (-ENOENT). */
 Call *request_find_call(const Request *request, Error *err) _must_check_;
 

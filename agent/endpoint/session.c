@@ -152,6 +152,14 @@ static int take_lines(Session *s)
     return 0;
 }
 
+static int read_result(Session *s, const char *name, Json **ret, Error *err)
+{
+    Call *call = calls_find(s->endpoint->calls, name);
+
+    return call ? call_read_result(call, ret, err)
+                : error_set(err, -ENOENT, "call '%s' is not kept any more", name);
+}
+
 static int answer_waiting(Session *s)
 {
     while (s->state == SESSION_READY && has_room(s)) {
@@ -159,13 +167,12 @@ static int answer_waiting(Session *s)
         _cleanup_free_ char *name = NULL;
         _cleanup_error_ Error problem = {0};
         int r = waiting_take(&s->waiting, false, &id, &name);
-        Call *call = r > 0 ? calls_find(s->endpoint->calls, name) : NULL;
 
         if (r == 0) {
             break;
         }
-        r = call ? call_read_result(call, &result, &problem)
-                 : error_set(&problem, -ENOENT, "call '%s' is not kept any more", name);
+        r = name ? read_result(s, name, &result, &problem)
+                 : dispatch_describe_health(s->endpoint, &result, &problem);
         r = r == 0 ? message_append_result(&s->channel.out, id, result)
                    : message_append_error(&s->channel.out, id, dispatch_code_of(r),
                                           error_text(&problem), NULL);
@@ -347,7 +354,9 @@ void session_stop(Session *s)
             break;
         }
         r = message_append_error(&s->channel.out, id, MESSAGE_SHUTTING_DOWN,
-                                 "the agent is shutting down; the call goes on", NULL);
+                                 call ? "the agent is shutting down; the call goes on"
+                                      : "the agent is shutting down",
+                                 NULL);
     }
     start_draining(s, STOP_MS);
     run(s);

@@ -8,8 +8,9 @@ struct WaitingRequest {
     TAILQ_ENTRY(WaitingRequest) link;
     Waiting *owner;
     Json *id;
-    char *call;
+    char *call;             /* NULL: it is `health` */
     CallFollower *follower; /* of the call's end; NULL in the list of the finished */
+    EngineWaiter engines;
 };
 
 void waiting_init(Waiting *w, Calls *calls, void (*woken)(void *userdata), void *userdata)
@@ -23,6 +24,7 @@ static void request_free(WaitingRequest *request)
 {
     request->owner->n--;
     (void)call_follower_free(request->follower);
+    engine_waiter_cancel(&request->engines);
     (void)json_unref(request->id);
     free(request->call);
     free(request);
@@ -61,24 +63,33 @@ static bool is_over(const WaitingRequest *request)
     return call_follower_next(request->follower, &event, &problem) < 0;
 }
 
-static void on_ready(CallFollower *follower, void *userdata)
+static void set_finished(WaitingRequest *request)
 {
-    WaitingRequest *request = userdata;
     Waiting *w = request->owner;
 
-    if (!is_over(request)) {
-        return;
-    }
-    request->follower = call_follower_free(request->follower);
     TAILQ_REMOVE(&w->unfinished, request, link);
     TAILQ_INSERT_TAIL(&w->finished, request, link);
     w->woken(w->userdata);
 }
 
-int waiting_add(Waiting *w, const Json *id, Call *call, Error *err)
+static void on_ready(CallFollower *follower, void *userdata)
+{
+    WaitingRequest *request = userdata;
+
+    if (is_over(request)) {
+        request->follower = call_follower_free(request->follower);
+        set_finished(request);
+    }
+}
+
+static void on_engines_checked(EngineWaiter *waiter, void *userdata)
+{
+    set_finished(userdata);
+}
+
+static int make_request(Waiting *w, const Json *id, WaitingRequest **ret, Error *err)
 {
     WaitingRequest *request;
-    int r;
 
     if (w->n >= WAITING_MAX) {
         return error_set(err, -EBUSY, "%d requests of this connection wait for an answer already",
@@ -88,10 +99,26 @@ int waiting_add(Waiting *w, const Json *id, Call *call, Error *err)
     if (!request) {
         return error_set(err, -ENOMEM, "out of memory");
     }
-    *request = (WaitingRequest){.owner = w, .call = strdup(call_id(call))};
+    *request = (WaitingRequest){.owner = w};
     w->n++;
-    r = json_copy(id, &request->id);
-    r = r == 0 && request->call ? 0 : error_set(err, -ENOMEM, "out of memory");
+    if (json_copy(id, &request->id) < 0) {
+        request_free(request);
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    *ret = request;
+    return 0;
+}
+
+int waiting_add(Waiting *w, const Json *id, Call *call, Error *err)
+{
+    WaitingRequest *request;
+    int r = make_request(w, id, &request, err);
+
+    if (r < 0) {
+        return r;
+    }
+    request->call = strdup(call_id(call));
+    r = request->call ? 0 : error_set(err, -ENOMEM, "out of memory");
     r = r == 0 ? call_follow(call, UINT64_MAX, on_ready, request, &request->follower, err) : r;
     if (r < 0) {
         request_free(request);
@@ -100,6 +127,24 @@ int waiting_add(Waiting *w, const Json *id, Call *call, Error *err)
     TAILQ_INSERT_TAIL(&w->unfinished, request, link);
     on_ready(request->follower, request);
     return 0;
+}
+
+int waiting_add_health(Waiting *w, const Json *id, Error *err)
+{
+    WaitingRequest *request;
+    int r = make_request(w, id, &request, err);
+
+    if (r < 0) {
+        return r;
+    }
+    request->engines = (EngineWaiter){.done = on_engines_checked, .userdata = request};
+    r = calls_check_engines(w->calls, &request->engines);
+    if (r <= 0) {
+        request_free(request);
+        return r;
+    }
+    TAILQ_INSERT_TAIL(&w->unfinished, request, link);
+    return 1;
 }
 
 bool waiting_has_finished(const Waiting *w)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The requests of one connection that are answered later: `calls/result` with `wait`, once the call
- * is finished. */
+ * is finished, and `health`, once it was looked who of the engines answers. */
 #pragma once
 
 #include "agent/calls/calls.h"
@@ -30,8 +30,11 @@ void waiting_done(Waiting *w);
 /* Remembers the request `id` until `call` is finished. -EBUSY: WAITING_MAX are waiting. */
 int waiting_add(Waiting *w, const Json *id, Call *call, Error *err) _must_check_;
 
+/* The same until it is known who of the engines answers. 1: it waits; 0: it is known. */
+int waiting_add_health(Waiting *w, const Json *id, Error *err) _must_check_;
+
 bool waiting_has_finished(const Waiting *w);
 
 /* A request whose call is finished or, with `is_last_chance`, any. 1: both results are the
- * caller's, 0: there is none. */
+ * caller's, *ret_call is NULL for `health`; 0: there is none. */
 int waiting_take(Waiting *w, bool is_last_chance, Json **ret_id, char **ret_call) _must_check_;

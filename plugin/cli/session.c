@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 static void on_event(SlipwayClient *client, const SlipwayEvent *event, void *userdata)
@@ -69,7 +70,37 @@ static int unreachable(Session *s)
     return EXIT_UNREACHABLE;
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int await_greeting(Session *s, int timeout_ms)
+{
+    int64_t deadline_ms = now_ms() + timeout_ms;
+    int r = 0;
+
+    while (r >= 0 && !slipway_client_get_agent(s->client)) {
+        int64_t left_ms = timeout_ms < 0 ? -1 : deadline_ms - now_ms();
+
+        if (timeout_ms >= 0 && left_ms <= 0) {
+            return -ETIMEDOUT;
+        }
+        r = slipway_client_wait(s->client, (int)left_ms);
+        r = r == -EINTR ? 0 : r;
+    }
+    return r;
+}
+
 int session_connect(Session *s)
+{
+    return session_connect_within(s, -1);
+}
+
+int session_connect_within(Session *s, int timeout_ms)
 {
     int r;
 
@@ -84,9 +115,11 @@ int session_connect(Session *s)
     if (r == -EINVAL) {
         return session_usage(s, "%s", slipway_client_get_error(s->client));
     }
-    while (r >= 0 && !slipway_client_get_agent(s->client)) {
-        r = slipway_client_wait(s->client, -1);
-        r = r == -EINTR ? 0 : r;
+    r = r < 0 ? r : await_greeting(s, timeout_ms);
+    if (r == -ETIMEDOUT) {
+        output_say(&s->output, "slipway: no agent: %s does not answer",
+                   slipway_client_get_address(s->client));
+        return EXIT_UNREACHABLE;
     }
     if (r < 0) {
         return unreachable(s);

@@ -38,6 +38,9 @@ void session_done(Session *s);
 /* Connects and waits for the agent's greeting. 0, or EXIT_UNREACHABLE with everything said. */
 int session_connect(Session *s);
 
+/* The same within this time (-1: however long it takes). */
+int session_connect_within(Session *s, int timeout_ms);
+
 /* One turn: shows what is buffered, waits, processes. 0, or the exit code with the reason said. */
 int session_step(Session *s);
 

@@ -26,6 +26,7 @@ PROGRAMS = {
     "slipway-agent": "agent/slipway-agent",
     "slipway-ssh": "plugin/ssh/slipway-ssh",
     "slipway-shim": "agent/shim/slipway-shim",
+    "slipway-reach": "agent/reach/slipway-reach",
     "slipway-engine-local": "agent/engine-local/slipway-engine-local",
     "slipway-host-key": "agent/release/slipway-host-key",
     "slipway-audit-forward": "agent/slipway-audit-forward",
@@ -34,7 +35,7 @@ PROGRAMS = {
     "slipway-run-package": "agent/runners/slipway-run-package",
     "slipway-run-deploy": "agent/runners/slipway-run-deploy",
 }
-LIBEXEC = ("slipway-shim", "slipway-host-key", "slipway-audit-forward", "slipway-run-steps", "slipway-run-verify", "slipway-run-package",
+LIBEXEC = ("slipway-shim", "slipway-reach", "slipway-host-key", "slipway-audit-forward", "slipway-run-steps", "slipway-run-verify", "slipway-run-package",
            "slipway-run-deploy", "slipway-engine-local")
 
 

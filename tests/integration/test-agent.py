@@ -207,6 +207,41 @@ class Stdio(AgentCase):
         self.assertEqual([line["id"] for line in lines], [1, 2])
         self.assertEqual(process.stderr.read(), b"", "nothing to say to people")
 
+    def test_health_knows_who_of_the_engines_answers(self):
+        """engines are asked when somebody asks, not more than every few seconds, and nobody else waits for them"""
+        here, hung = os.path.join(self.directory, "here"), os.path.join(self.directory, "hung")
+        engines = {}
+        for path in (here, hung):
+            engines[path] = socket.socket(socket.AF_UNIX)
+            self.addCleanup(engines[path].close)
+            engines[path].bind(path)
+            engines[path].listen(0)
+        waiting = socket.socket(socket.AF_UNIX)  # the one that its backlog has room for
+        self.addCleanup(waiting.close)
+        waiting.connect(hung)
+        self.prepared.configure({"environments": {
+            "staging": {"engine": "local", "address": f"unix:{here}"},
+            "prod": {"engine": "local", "address": f"unix:{hung}", "requires": {}},
+            "bare": {"engine": "local"}}})
+        agent = self.start()
+        self.wait_until_it_listens(agent)
+        connection = harness.Connection.unix(self.own_socket())
+        self.addCleanup(connection.close)
+        connection.initialize()
+        asked = connection.start("health")
+        connection.request("ping")  # is answered first
+        health = connection.answer(asked)
+        found = {environment["name"]: environment for environment in health["environments"]}
+        self.assertTrue(found["staging"]["isReachable"])
+        self.assertFalse(found["prod"]["isReachable"])
+        self.assertEqual(found["prod"]["reason"], "no answer within 1000 ms")
+        self.assertNotIn("isReachable", found["bare"])
+        self.assertEqual(health["status"], "degraded")
+        self.assertEqual(health["problems"], ["the engine of 'prod' does not answer: no answer within 1000 ms"])
+        engines[here].close()
+        again = connection.request("health")
+        self.assertTrue(again["environments"][0]["isReachable"], "it is told what was found a moment ago")
+
     def test_the_host_gets_its_key(self):
         """the first start makes the host's key, later ones keep it, and a lost public file comes back"""
         keys = os.path.join(self.prepared.state, "keys")

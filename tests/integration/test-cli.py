@@ -137,6 +137,27 @@ class CommandLine(harness.Case):
         self.assertIn("say", self.cli("calls", check=0).stdout)
         self.assertIn("ok", self.cli("health", check=0).stdout)
 
+    def test_health_for_nagios(self):
+        """health --nagios is one line with figures; its exit code says OK, WARNING or CRITICAL"""
+        result = self.cli("health", "--nagios", check=0)
+        self.assertRegex(result.stdout, r"^SLIPWAY OK - 0 of \d+ slots busy, 0 queued, [\d.]+ GB free \| slots=0;;;0;\d+ "
+                                        r"queue=0;8000;10000;0;10000 oldest=0\.000s;900;;0 disk_free=\d+B;\d+:;;0;\d+ .*\n$")
+        away = self.agent({"environments": {"staging": {"engine": "local", "address": f"unix:{self.directory}/away"}}})
+        result = self.slipway(away, "health", "--nagios", check=1)
+        self.assertIn("WARNING - the engine of 'staging' does not answer: ", result.stdout)
+        self.assertIn("engine  staging (local): does not answer: ", self.slipway(away, "health", check=1).stdout)
+        os.unlink(os.path.join(away.libexec, "slipway-shim"))
+        self.assertIn("CRITICAL - no call can run: ", self.slipway(away, "health", "--nagios", check=2).stdout)
+        nobody = f"unix:{self.directory}/nobody"
+        result = self.cli("health", "--nagios", "--agent", nobody, check=2)
+        self.assertRegex(result.stdout, r"^SLIPWAY CRITICAL - .*nobody.*\n$")
+
+    def test_health_does_not_hang(self):
+        """an agent that does not answer is not reachable, in time"""
+        deaf = ("health", "--agent", "stdio:cat >/dev/null", "--timeout", "0.2")
+        self.assertIn("does not answer", self.cli(*deaf, check=3).stderr)
+        self.assertEqual(self.cli(*deaf, "--nagios", check=2).stdout, "SLIPWAY CRITICAL - the agent does not answer\n")
+
     def test_the_hosts_key(self):
         """keys are lines for another host's agent.json, which takes them"""
         wait_for(lambda: os.path.exists(os.path.join(self.host.state, "keys", "agent.pub")), "the key is made")

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define HOST_KEY_SECONDS 30
+
 /* proc(5): size and resident, in pages. */
 static int64_t resident_bytes(void)
 {
@@ -30,9 +32,19 @@ static int describe_memory(Json *result)
     return r == 0 ? json_set_int(memory, "rssBytes", resident_bytes()) : r;
 }
 
-int method_health(Request *request, Error *err)
+/* It is made soon after the first start; where it is not, something is wrong. */
+static int add_missing_key(Json *result, int64_t uptime_seconds)
 {
-    const Endpoint *endpoint = request->session->endpoint;
+    return uptime_seconds < HOST_KEY_SECONDS || json_has(result, "publicKey")
+               ? 0
+               : json_append_string(json_get(result, "problems"),
+                                    "this host has no key, so what it does cannot be proved; the "
+                                    "agent's log says why");
+}
+
+int dispatch_describe_health(const Endpoint *endpoint, Json **ret, Error *err)
+{
+    int64_t uptime_seconds = (clock_monotonic_ms() - endpoint->started_ms) / 1000;
     _cleanup_json_ Json *result = NULL;
     bool is_ok;
     int r = calls_health(endpoint->calls, &result, err);
@@ -40,14 +52,28 @@ int method_health(Request *request, Error *err)
     if (r < 0) {
         return r;
     }
+    r = add_missing_key(result, uptime_seconds);
     is_ok = json_length(json_get(result, "problems")) == 0;
-    r = json_set_string(result, "status", is_ok ? "ok" : "degraded");
+    r = r < 0 ? r : json_set_string(result, "status", is_ok ? "ok" : "degraded");
     r = r == 0 ? json_set_string(result, "name", endpoint->config->name) : r;
     r = r == 0 ? json_set_string(result, "version", AGENT_VERSION) : r;
-    r = r == 0 ? json_set_int(result, "uptimeSeconds",
-                              (clock_monotonic_ms() - endpoint->started_ms) / 1000)
-               : r;
+    r = r == 0 ? json_set_int(result, "uptimeSeconds", uptime_seconds) : r;
     r = r == 0 ? describe_memory(result) : r;
-    return r == 0 ? request_answer_take(request, TAKE_PTR(result), err)
-                  : error_set(err, r, "out of memory");
+    if (r < 0) {
+        return error_set(err, r, "out of memory");
+    }
+    *ret = TAKE_PTR(result);
+    return 0;
+}
+
+int method_health(Request *request, Error *err)
+{
+    Json *result = NULL;
+    int r = waiting_add_health(&request->session->waiting, request->id, err);
+
+    if (r > 0) {
+        return REQUEST_WAITS;
+    }
+    r = r < 0 ? r : dispatch_describe_health(request->session->endpoint, &result, err);
+    return r < 0 ? r : request_answer_take(request, result, err);
 }

@@ -241,6 +241,7 @@ static void lists_artifacts_of_a_running_call(void **state)
 static void tells_its_health(void **state)
 {
     _cleanup_json_ Json *health = NULL, *ill = NULL;
+    const Json *ended;
     Three t;
 
     open_three(&t);
@@ -252,6 +253,10 @@ static void tells_its_health(void **state)
     assert_int_equal(json_get_int(json_get(health, "calls"), "running", -1), 1);
     assert_int_equal(json_get_int(json_get(health, "calls"), "finished", -1), 1);
     assert_int_equal(json_get_int(json_get(health, "calls"), "lost", -1), 0);
+    assert_int_equal(json_length(json_get(json_get(health, "calls"), "ended")), 0);
+    assert_true(json_get_int(json_get(health, "disk"), "markBytes", -1) > 0);
+    assert_true(json_has(json_get(health, "disk"), "freeInodes"));
+    assert_true(json_has(json_get(health, "clock"), "time"));
     assert_true(json_get_int(json_get(health, "disk"), "totalBytes", 0) >=
                 json_get_int(json_get(health, "disk"), "freeBytes", -1));
     assert_string_equal(json_get_string(health, "containment"),
@@ -262,9 +267,16 @@ static void tells_its_health(void **state)
     assert_int_equal(unlinkat(t.f.fd, "libexec/slipway-shim", 0), 0);
     t.f.config->disk_free_percent = 101;
     t.f.config->confine = CONFINE_ALWAYS; /* which cannot be in /tmp */
+    assert_int_equal(calls_cancel(t.f.calls, t.waiting, NULL), 0);
     assert_int_equal(calls_health(t.f.calls, &ill, NULL), 0);
     assert_true(json_length(json_get(ill, "problems")) ==
                 3 + json_length(json_get(health, "problems")));
+    assert_true(json_get_bool(health, "isWorking", false));
+    assert_false(json_get_bool(ill, "isWorking", true));
+    ended = json_at(json_get(json_get(ill, "calls"), "ended"), 0);
+    assert_string_equal(json_get_string(ended, "action"), "wait");
+    assert_string_equal(json_get_string(ended, "status"), "cancelled");
+    assert_int_equal(json_get_int(ended, "count", 0), 1);
     assert_string_equal(json_get_string(ill, "publicKey"), "-----BEGIN PUBLIC KEY-----\n");
     close_three(&t);
 }

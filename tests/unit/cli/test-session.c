@@ -34,6 +34,9 @@ static void test_unreachable(void **state)
     cli_expect_error_has(f, "the agent hung up");
     assert_int_equal(connect_to(f, "stdio:echo hello"), EXIT_UNREACHABLE);
     cli_expect_error_has(f, "no message");
+    cli_begin(f, "--color", "never", "--agent", "stdio:cat >/dev/null");
+    assert_int_equal(session_connect_within(&f->session, 20), EXIT_UNREACHABLE);
+    cli_expect_error_has(f, "does not answer");
     assert_int_equal(connect_to(f, "http://host"), EXIT_USAGE);
     cli_expect_error_has(f, "'http://host' is no agent's address");
 }

@@ -49,6 +49,8 @@ struct Calls {
     int fail_next;
     const char *fail_text;
     char last_input[256];
+    bool has_engines;
+    EngineWaiter *engine_waiter;
 };
 
 Calls *fake_calls_new(void)
@@ -256,6 +258,38 @@ int calls_list(Calls *calls, unsigned states, const char *run, size_t limit, Jso
     }
     *ret = list;
     return 0;
+}
+
+int calls_check_engines(Calls *calls, EngineWaiter *waiter)
+{
+    if (calls->has_engines) {
+        calls->engine_waiter = waiter;
+        waiter->is_waiting = true;
+    }
+    return calls->has_engines;
+}
+
+void engine_waiter_cancel(EngineWaiter *waiter)
+{
+    waiter->is_waiting = false;
+}
+
+void fake_calls_set_engines(Calls *calls)
+{
+    calls->has_engines = true;
+}
+
+bool fake_calls_tell_engines(Calls *calls)
+{
+    EngineWaiter *waiter = calls->engine_waiter;
+    bool is_waiting = waiter && waiter->is_waiting;
+
+    if (is_waiting) {
+        waiter->is_waiting = false;
+        waiter->done(waiter, waiter->userdata);
+    }
+    calls->engine_waiter = NULL;
+    return is_waiting;
 }
 
 int calls_health(Calls *calls, Json **ret, Error *err)

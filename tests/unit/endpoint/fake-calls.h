@@ -13,6 +13,10 @@ Call *fake_calls_add(Calls *calls, const char *id);
 void fake_calls_fail_next(Calls *calls, int r);
 void fake_calls_fail_next_with(Calls *calls, int r, const char *text);
 
+/* From now on there are engines to ask; and they have answered: false where nobody waited. */
+void fake_calls_set_engines(Calls *calls);
+bool fake_calls_tell_engines(Calls *calls);
+
 /* What calls_write_input was given last. */
 const char *fake_calls_last_input(const Calls *calls);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/endpoint/talk.h"
 
+#include "protocol/base/clock.h"
 #include "protocol/base/fd.h"
 #include "tests/unit/cmocka.h"
 
@@ -27,6 +28,7 @@ void talk_begin_endpoint(Talk *t)
         .calls = t->calls,
         .schemas = method_schemas_new(),
         .read_buffer = malloc(SESSION_READ_SIZE),
+        .started_ms = clock_monotonic_ms(),
     };
     assert_non_null(t->endpoint.schemas);
     assert_non_null(t->endpoint.read_buffer);

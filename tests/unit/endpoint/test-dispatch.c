@@ -240,6 +240,30 @@ static void problems_degrade_the_health(void **state)
     expect(t, "\"status\":\"degraded\"");
 }
 
+static void health_waits_for_the_engines(void **state)
+{
+    Talk *t = *state;
+
+    fake_calls_set_engines(t->calls);
+    talk_initialize(t);
+    talk_say(t, REQUEST("health", "{}"));
+    talk_say(t, REQUEST("ping", "{}"));
+    expect(t, "\"result\":{\"time\":\"2"); /* others do not */
+    assert_true(fake_calls_tell_engines(t->calls));
+    expect(t, "\"status\":\"ok\"");
+    assert_false(fake_calls_tell_engines(t->calls));
+}
+
+static void a_missing_key_degrades_the_health_after_a_while(void **state)
+{
+    Talk *t = *state;
+
+    talk_initialize(t);
+    t->endpoint.started_ms -= 31000;
+    talk_say(t, REQUEST("health", "{}"));
+    expect(t, "\"problems\":[\"this host has no key");
+}
+
 static void an_answer_beyond_the_longest_line_is_an_error(void **state)
 {
     Talk *t = *state;
@@ -303,6 +327,8 @@ int main(void)
         TEST(artifacts_are_read_in_the_order_that_clients_scan_for),
         TEST(an_answer_or_a_notification_is_not_answered_as_a_request),
         TEST(problems_degrade_the_health),
+        TEST(health_waits_for_the_engines),
+        TEST(a_missing_key_degrades_the_health_after_a_while),
         TEST(what_cannot_be_followed_is_not_started),
         TEST(mistakes_in_parameters_point_to_where_they_were_sent),
         TEST(an_answer_beyond_the_longest_line_is_an_error),

@@ -100,6 +100,34 @@ static void the_last_chance_gives_also_the_unfinished(void **state)
     expect_taken(f, true, 7, "a");
 }
 
+static void health_waits_for_the_engines(void **state)
+{
+    Fixture *f = *state;
+    _cleanup_json_ Json *id = NULL;
+    _cleanup_free_ char *call = NULL;
+
+    assert_int_equal(waiting_add_health(&f->w, f->id, NULL), 0); /* there are none */
+    assert_int_equal(f->w.n, 0);
+    fake_calls_set_engines(f->calls);
+    assert_int_equal(waiting_add_health(&f->w, f->id, NULL), 1);
+    assert_int_equal(waiting_take(&f->w, false, &id, &call), 0);
+    assert_true(fake_calls_tell_engines(f->calls));
+    assert_int_equal(f->n_woken, 1);
+    assert_int_equal(waiting_take(&f->w, false, &id, &call), 1);
+    assert_int_equal(json_as_int(id, -1), 7);
+    assert_null(call);
+}
+
+static void who_hung_up_waits_for_no_engine(void **state)
+{
+    Fixture *f = *state;
+
+    fake_calls_set_engines(f->calls);
+    assert_int_equal(waiting_add_health(&f->w, f->id, NULL), 1);
+    waiting_done(&f->w);
+    assert_int_equal(f->w.n, 0);
+}
+
 static void there_is_a_limit(void **state)
 {
     Fixture *f = *state;
@@ -136,6 +164,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_that_cannot_be_followed_is_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_last_chance_gives_also_the_unfinished, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(health_waits_for_the_engines, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_hung_up_waits_for_no_engine, set_up, tear_down),
         cmocka_unit_test_setup_teardown(there_is_a_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failure_leaves_nothing_behind, set_up, tear_down),
     };
