@@ -83,6 +83,9 @@ static int judge(Auth *a, int rc, const char *name, const char *blob, size_t n, 
     _cleanup_free_ char *fingerprint = n > 0 ? known_hosts_fingerprint(blob, n) : NULL;
     char *text = NULL;
 
+    if (rc != 0 && a->library->broken) { /* libssh2 calls that a refusal, too */
+        return ssh_library_fail(a->library, rc, "logging in", err);
+    }
     switch (rc) {
     case 0:
         log_debug("%s: logged in with %s", a->library->base.name, name);

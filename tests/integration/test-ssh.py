@@ -286,6 +286,17 @@ class Cutting(SshCase):
         self.assertIn(b"has changed", result.stderr)
         self.assertLess(time.monotonic() - began, 50)  # it is not tried for the whole minute
 
+    def test_a_cut_while_logging_in_is_no_refusal(self):
+        """Whatever the last was that came from there: the connection broke, and our keys are as good as before."""
+        cuts = range(1000, 2400, 120)
+        proxy = CuttingProxy(self.sshd.port, cuts)
+        self.addCleanup(proxy.close)
+        config = self.ssh_config(f"HostKeyAlias [127.0.0.1]:{self.sshd.port}")
+        for n in cuts:
+            told = self.run_slipway("health", config=config, address=self.address(proxy.port)).stderr.decode()
+            self.assertNotIn("accepts no key of ours", told, n)
+        self.assertGreater(proxy.n_cut, 5)
+
 
 class Refusing(SshCase):
     def expect(self, *words, **others):
