@@ -15,6 +15,7 @@ import time
 
 import harness
 import runner
+from sshd import Sshd
 
 RECIPE = {
     "name": "greeter",
@@ -456,6 +457,90 @@ class Repository(DebCase):
             f.write("Bearer wrong\n")
         self.fail_with("answered GET with status 401: it wants another authorization", "package",
                        self.origin_at("v1.2.5"), run="r3", publish={"deb": publish})
+
+    # ---- over ssh ----
+
+    def start_sshd(self):
+        """A real sshd; from now on `publish` goes to the repository by it."""
+        directory = os.path.join(self.directory, "sshd")
+        os.mkdir(directory)
+        sshd = Sshd(directory)
+        self.addCleanup(sshd.stop)
+        self.publish = {**self.publish, "sshConfigFile": sshd.path("ssh_config"),
+                        "target": f"ssh://127.0.0.1:{sshd.port}{self.directory}/apt/${{name}}"}
+        return sshd
+
+    def simulated(self, what="greeter"):
+        update = self.apt("update")
+        self.assertNotRegex(update.stdout + update.stderr, r"(?m)^[WEN]:")
+        return self.apt("install", "-s", what).stdout
+
+    def test_ssh(self):
+        sshd = self.start_sshd()
+        outcome = self.package(self.origin_at("v1.2.3+x"), self.publish)
+        address = self.publish["target"].replace("${name}", "greeter")
+        self.assertEqual(outcome.outputs["deb"]["repository"], address)
+        self.package(self.origin_at("v1.2.4"), self.publish, run="r2")
+        self.assertIn("Inst greeter (1.2.4 ", self.simulated())
+        self.apt("download", "greeter=1.2.3+x")
+        names = list(self.files())
+        self.assertEqual([name for name in names if "slipway-" in os.path.basename(name) and "retired" not in name], [])
+        self.assertEqual(len([name for name in names if name.startswith(".slipway-lock.d/")]), 1, names)
+        source = self.origin_at("v1.2.5")
+        self.fail_with("is in '" + address + "' already, with other bytes", "package",
+                       self.origin_at("v1.2.4", files={"share/é.txt": "other"}, name="other"), run="r3",
+                       publish={"deb": self.publish})
+        # Another host than the one that is known.
+        with open(sshd.path("known_hosts"), "w", encoding="utf-8") as known, \
+                open(sshd.path("id_stranger.pub"), encoding="utf-8") as key:
+            known.write(f"[127.0.0.1]:{sshd.port} {key.read()}")
+        before = self.files()
+        self.fail_with(f"cannot lock '{address}': ", "package", source, run="r4", publish={"deb": self.publish})
+        self.assertEqual(self.files(), before)
+
+    def test_ssh_killed_and_cut(self):
+        """kill -9 here and there, and cuts; readers are never shown half of it, and it comes to its end."""
+        sshd = self.start_sshd()
+        self.package(self.origin_at("v1.0"), self.publish)
+        moments = random.Random(11)
+        source = self.origin_at("v1.1")
+        self.package(source, run="warm")
+        whole = time.monotonic()
+        self.package(source, {**self.publish, "target": self.publish["target"] + "-other"}, run="warm")
+        whole = time.monotonic() - whole
+        for _ in range(5):
+            self.run_and_kill(source, moments.uniform(whole * 0.2, whole))
+            self.assertRegex(self.simulated(), r"Inst greeter \(1\.[01] ")
+        cuts = self.cut_while(sshd, lambda: self.package(source, self.publish, run="warm"))
+        self.assertGreater(cuts, 0)
+        self.assertIn("Inst greeter (1.1 ", self.simulated())
+        packages = self.files()["dists/stable/main/binary-all/Packages"].decode()
+        self.assertEqual(packages.count("Package: greeter\n"), 2)
+        self.package(self.origin_at("v1.2"), self.publish, run="after")
+        self.assertIn("Inst greeter (1.2 ", self.simulated())
+
+    def cut_while(self, sshd, work):
+        """Ends three connections while it works. Returns how many it were."""
+        is_over = threading.Event()
+        ended = set()
+
+        def cut():
+            while len(ended) < 3 and not is_over.wait(0.05):
+                for pid in set(sshd.sessions()) - ended:
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                        ended.add(pid)
+                    except ProcessLookupError:
+                        pass
+
+        thread = threading.Thread(target=cut)
+        thread.start()
+        try:
+            work()
+        finally:
+            is_over.set()
+            thread.join()
+        return len(ended)
 
 
 class WebServer:

@@ -11,6 +11,7 @@ import threading
 
 import harness
 import runner
+from sshd import Sshd
 
 UNIT = """[Unit]
 Description=Says hello
@@ -492,6 +493,30 @@ class Rpm(runner.RunnerCase):
         root = self.root()
         self.dnf(address, root, "install", "greeter", more=("--nogpgcheck",))
         self.assertEqual(self.installed(root), ["greeter-2-2.noarch"])
+
+    def test_published_over_ssh(self):
+        """By a real sshd: signed, two of three versions kept, and dnf installs from what is there then."""
+        directory = os.path.join(self.directory, "sshd")
+        os.mkdir(directory)
+        sshd = Sshd(directory)
+        self.addCleanup(sshd.stop)
+        place = os.path.join(self.directory, "www", "greeter")
+        publish = {"target": f"ssh://127.0.0.1:{sshd.port}{os.path.dirname(place)}/${{name}}", "keep": 2,
+                   "sshConfigFile": sshd.path("ssh_config"), **self.key()}
+        for version in ("1", "2", "3"):
+            outcome = self.publish(version, publish)
+        self.assertEqual(outcome.outputs["rpm"]["repository"], publish["target"].replace("${name}", "greeter"))
+        root = self.root()
+        signed = (f"--setopt=greeter.gpgkey=file://{place}/RPM-GPG-KEY", "--setopt=greeter.gpgcheck=1",
+                  "--setopt=greeter.repo_gpgcheck=1")
+        told = self.dnf(place, root, "repoquery", "--show-duplicates", more=signed)
+        self.assertEqual(told.split(), ["greeter-0:2-2.noarch", "greeter-0:3-2.noarch"])
+        self.dnf(place, root, "install", "greeter", more=signed)
+        self.assertEqual(self.installed(root), ["greeter-3-2.noarch"])
+        sshd.stop()
+        outcome = self.run_published("4", publish)
+        self.assertEqual(outcome.code, 1)
+        self.assertIn(f"cannot lock 'ssh://127.0.0.1:{sshd.port}{place}'", outcome.reason)
 
     # ---- versions ----
 

@@ -31,6 +31,11 @@ int publish_directory_open(const char *address, const PublishAccess *access, Pub
                            Error *err) _must_check_;
 int publish_http_open(const char *address, const PublishAccess *access, PublishTarget **ret,
                       Error *err) _must_check_;
+int publish_ssh_open(const char *address, const PublishAccess *access, PublishTarget **ret,
+                     Error *err) _must_check_;
+
+/* Before another attempt. */
+void publish_wait(int64_t ms);
 
 /* What a lock's file says: the holder on the first line, the time on the second. */
 int publish_lock_format(const char *holder, int64_t now_us, Buffer *ret) _must_check_;

@@ -9,6 +9,7 @@
 
 #include "agent/http/http-url.h"
 #include "agent/http/http.h"
+#include "agent/package/repository/publish-lease.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/file.h"
 #include "protocol/base/log.h"
@@ -16,14 +17,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #define LOCK_FILE ".slipway-lock"
-#define LOCK_LEASE_US ((int64_t)10 * 60 * 1000000)
 #define LOCK_BYTES_MAX ((size_t)4096)
 #define AUTHORIZATION_MAX ((size_t)16 << 10)
 
@@ -95,14 +92,6 @@ static int send_once(Web *web, const Sending *sending, const char *path, HttpRes
                         response, err);
 }
 
-static void wait(int64_t ms)
-{
-    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-
-    while (nanosleep(&left, &left) < 0 && errno == EINTR) {
-    }
-}
-
 static int64_t wait_before(unsigned attempt, int64_t retry_after_ms)
 {
     int64_t ms = MAX(FIRST_WAIT_MS << (attempt - 1), retry_after_ms);
@@ -132,7 +121,7 @@ static int send_patiently(Web *web, const Sending *sending, HttpResponse *ret, E
             return 0;
         }
         log_debug("%s '%s': trying again", sending->method, buffer_text(&path));
-        wait(wait_before(attempt, ret->retry_after_ms));
+        publish_wait(wait_before(attempt, ret->retry_after_ms));
     }
 }
 
@@ -278,69 +267,6 @@ static int remove_file(PublishTarget *target, const char *name, Error *err)
 /* ---- lock -------------------------------------------------------------------------------------
  */
 
-/* This very process, so that another on this host can see whether it still lives: the kernel's
- * boot, the namespace that our number is of, the number. */
-static int append_process(Buffer *text)
-{
-    _cleanup_buffer_ Buffer boot = BUFFER_INIT(128);
-    char space[64] = "";
-    ssize_t n = readlink("/proc/self/ns/pid", space, sizeof(space) - 1);
-
-    if (n < 0 || file_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &boot, NULL) < 0) {
-        return 0;
-    }
-    space[n] = '\0';
-    return buffer_append_format(text, "%.*s %s %ld\n", (int)strcspn(boot.data, "\n"), boot.data,
-                                space, (long)getpid());
-}
-
-static const char *line_of(const char *text, unsigned line)
-{
-    while (line-- > 0) {
-        text += strcspn(text, "\n");
-        text += *text == '\n';
-    }
-    return text;
-}
-
-/* Its process was of this boot and of our namespace, and is not there. */
-static bool is_holder_gone(const char *text)
-{
-    _cleanup_buffer_ Buffer own = BUFFER_INIT(512);
-    const char *theirs = line_of(text, 2);
-    size_t same;
-    int64_t pid;
-    _cleanup_free_ char *number = NULL;
-
-    if (append_process(&own) < 0 || own.len == 0) {
-        return false;
-    }
-    same = (size_t)(strrchr(own.data, ' ') + 1 - own.data);
-    if (strncmp(own.data, theirs, same) != 0) {
-        return false;
-    }
-    number = strndup(theirs + same, strcspn(theirs + same, "\n"));
-    return number && text_parse_int(number, 1, INT32_MAX, &pid) == 0 && kill((pid_t)pid, 0) < 0 &&
-           errno == ESRCH;
-}
-
-static bool is_lease_over(const char *text)
-{
-    const char *line = line_of(text, 1);
-    _cleanup_free_ char *since = strndup(line, strcspn(line, "\n"));
-    int64_t since_us;
-
-    return since && clock_parse(since, &since_us) == 0 &&
-           clock_wall_us() - since_us > LOCK_LEASE_US;
-}
-
-static int format_lock(const char *holder, Buffer *ret)
-{
-    int r = publish_lock_format(holder, clock_wall_us(), ret);
-
-    return r == 0 ? append_process(ret) : r;
-}
-
 /* Whether the lock's file says what we wrote: 1. */
 static int is_lock_ours(Web *web, HttpResponse *there, Error *err)
 {
@@ -375,14 +301,13 @@ static int is_lock_in_the_way(Web *web, HttpResponse *seen, bool *ret_is_there, 
         return r;
     }
     *ret_is_there = r == 1;
-    return r == 1 && !is_holder_gone(buffer_text(&seen->body)) &&
-           !is_lease_over(buffer_text(&seen->body));
+    return r == 1 && !publish_lease_is_over(buffer_text(&seen->body));
 }
 
 static int write_lock(Web *web, const char *holder, const char *condition, Error *err)
 {
     _cleanup_buffer_ Buffer own = BUFFER_INIT(LOCK_BYTES_MAX);
-    int r = format_lock(holder, &own);
+    int r = publish_lease_format(holder, &own);
 
     if (r < 0) {
         return error_set_errno(err, r, "cannot say who publishes");
@@ -437,7 +362,7 @@ static int keep_lock(PublishTarget *target, Error *err)
                      : error_set(err, -ESTALE, "somebody else took the lock of '%s' meanwhile",
                                  target->address);
     }
-    if (clock_wall_us() - web->lock_taken_us < LOCK_LEASE_US / 3) {
+    if (clock_wall_us() - web->lock_taken_us < PUBLISH_LEASE_US / 3) {
         return 0;
     }
     holder = strndup(web->lock, strcspn(web->lock, "\n"));

@@ -9,8 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-/* How often a lock that another has is asked for. */
-#define LOCK_RETRY_MS 100
+/* How soon a lock that another has is asked for again. The wait doubles: some targets make a
+ * connection for each question. */
+#define LOCK_RETRY_FIRST_MS ((int64_t)50)
+#define LOCK_RETRY_MAX_MS ((int64_t)1000)
 
 static const struct {
     const char *prefix;
@@ -19,6 +21,7 @@ static const struct {
     {"/", publish_directory_open},
     {"http://", publish_http_open},
     {"https://", publish_http_open},
+    {"ssh://", publish_ssh_open},
 };
 
 int publish_target_open(const char *address, const PublishAccess *access, PublishTarget **ret,
@@ -46,8 +49,8 @@ int publish_target_open(const char *address, const PublishAccess *access, Publis
         return 0;
     }
     return error_set(err, -EINVAL,
-                     "'%s' is no place to publish to: it takes an absolute path, http:// or "
-                     "https://",
+                     "'%s' is no place to publish to: it takes an absolute path, http://, "
+                     "https:// or ssh://",
                      address);
 }
 
@@ -63,6 +66,14 @@ PublishTarget *publish_target_close(PublishTarget *target)
 const char *publish_target_address(const PublishTarget *target)
 {
     return target->address;
+}
+
+void publish_wait(int64_t ms)
+{
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    while (nanosleep(&left, &left) < 0 && errno == EINTR) {
+    }
 }
 
 /* ---- verbs ------------------------------------------------------------------------------------
@@ -155,13 +166,12 @@ int publish_lock_tell(const char *text, const char *address, Error *err)
 
 int publish_target_lock(PublishTarget *target, const char *holder, int64_t timeout_ms, Error *err)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
-    bool is_told = false;
+    int64_t deadline_ms = clock_monotonic_ms() + timeout_ms, pause_ms = LOCK_RETRY_FIRST_MS;
 
     for (;;) {
-        const struct timespec pause = {.tv_nsec = (long)LOCK_RETRY_MS * 1000000};
         _cleanup_error_ Error problem = {0};
         int r = target->backend->take_lock(target, holder, &problem);
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
 
         if (r == 0) {
             return 0;
@@ -169,14 +179,14 @@ int publish_target_lock(PublishTarget *target, const char *holder, int64_t timeo
         if (r < 0) {
             return error_set(err, r, "cannot lock '%s': %s", target->address, error_text(&problem));
         }
-        if (clock_monotonic_ms() >= deadline_ms) {
+        if (left_ms <= 0) {
             return error_set(err, -EBUSY, "%s", error_text(&problem));
         }
-        if (!is_told) {
+        if (pause_ms == LOCK_RETRY_FIRST_MS) {
             log_debug("%s: waiting", error_text(&problem));
-            is_told = true;
         }
-        (void)nanosleep(&pause, NULL);
+        publish_wait(MIN(pause_ms, left_ms));
+        pause_ms = MIN(2 * pause_ms, LOCK_RETRY_MAX_MS);
     }
 }
 

@@ -24,11 +24,14 @@ typedef struct PublishTarget PublishTarget;
 typedef struct PublishAccess {
     const char *authorization_file; /* for http(s): its line is the header Authorization's value */
     const char *ca_file;            /* for https: PEM, trusted besides the system's */
+    const char *ssh_config_file;    /* for ssh: read instead of the user's and the system's */
 } PublishAccess;
 
 /* `address` is an absolute path (the directory is made where it is missing), or
- * "http://HOST[:PORT]/PATH" or "https://…" of a server that takes PUT and DELETE. -EINVAL: it is
- * none of these, or plain http to another host with an authorization. */
+ * "http://HOST[:PORT]/PATH" or "https://…" of a server that takes PUT and DELETE, or
+ * "ssh://[USER@]HOST[:PORT]/PATH" of a host with a POSIX shell, which is connected to when it is
+ * needed (SIGPIPE has to be ignored). -EINVAL: it is none of these, or plain http to another host
+ * with an authorization. */
 int publish_target_open(const char *address, const PublishAccess *access, PublishTarget **ret,
                         Error *err) _must_check_;
 PublishTarget *publish_target_close(PublishTarget *target); /* lets go of the lock */
@@ -58,8 +61,8 @@ int publish_target_remove(PublishTarget *target, const char *name, Error *err) _
 
 /* Takes the repository's lock for whoever `holder` says, waiting for another holder up to
  * `timeout_ms`. -EBUSY: it has it still, and `err` says who. A lock whose holder is gone is not in
- * the way: the kernel lets go of it, or, where there is no kernel, the time that it was taken for
- * runs out. */
+ * the way: the kernel lets go of it, or a shell over there, or, where there is neither, the time
+ * that it was taken for runs out. */
 int publish_target_lock(PublishTarget *target, const char *holder, int64_t timeout_ms,
                         Error *err) _must_check_;
 

@@ -63,7 +63,8 @@ int publishing_open(Action *action, const Json *publish, Publishing *ret, Error 
     _cleanup_publishing_ Publishing publishing = {.key = publishing_key(action, publish)};
     const PublishAccess access = {.authorization_file =
                                       json_get_string(publish, "authorizationFile"),
-                                  .ca_file = json_get_string(publish, "caFile")};
+                                  .ca_file = json_get_string(publish, "caFile"),
+                                  .ssh_config_file = json_get_string(publish, "sshConfigFile")};
     int r = fill_target(json_get_string(publish, "target"), action->name, &publishing.address, err);
 
     r = r == 0 ? publish_target_open(publishing.address, &access, &publishing.target, err) : r;
