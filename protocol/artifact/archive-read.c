@@ -8,6 +8,7 @@
 #include "protocol/artifact/archive.h"
 
 #include "protocol/artifact/archive-name.h"
+#include "protocol/artifact/write-behind.h"
 #include "protocol/base/fd.h"
 #include "protocol/base/file.h"
 #include "protocol/base/log.h"
@@ -56,6 +57,10 @@ typedef struct Unpacking {
     mode_t kept_mode;    /* bits that a new file keeps, if they are asked for */
     OpenDirectory *open; /* the directories that lead to the last entry, outermost first */
     size_t n_open;
+    WriteBehind *behind; /* makes the small files */
+    char *small;         /* the content of one */
+    bool has_said_which; /* the error names the entry that it is about, which may be an earlier one
+                          */
 
     int64_t bytes, bytes_max;
     int64_t entries, entries_max;
@@ -66,6 +71,9 @@ typedef struct Unpacking {
 
 static void close_directories(Unpacking *u, size_t keep)
 {
+    if (u->n_open > keep && u->behind) {
+        write_behind_leave(u->behind);
+    }
     while (u->n_open > keep) {
         u->n_open--;
         u->open[u->n_open].fd = fd_close(u->open[u->n_open].fd);
@@ -76,6 +84,8 @@ static void unpacking_done(Unpacking *u)
 {
     (void)archive_read_free(u->tar);
     (void)archive_read_free(u->source);
+    u->behind = write_behind_free(u->behind);
+    free(u->small);
     close_directories(u, 0);
     free(u->open);
     free(u->block);
@@ -262,10 +272,14 @@ static void tell_progress(Unpacking *u, int64_t step_bytes)
     }
 }
 
-/* All of `data` to where it belongs; what is left out between two blocks of a sparse file stays a
- * hole. */
-static int write_block(int fd, const char *data, size_t n, int64_t offset)
+/* All of `data` to where it belongs, in a file or (fd -1) in the content of a small one; what is
+ * left out between two blocks of a sparse file stays a hole. */
+static int put_block(Unpacking *u, int fd, const char *data, size_t n, int64_t offset)
 {
+    if (fd < 0) {
+        memcpy(u->small + offset, data, n);
+        return 0;
+    }
     while (n > 0) {
         ssize_t written = pwrite(fd, data, n, offset);
 
@@ -301,7 +315,7 @@ static int unpack_content(Unpacking *u, int fd, int64_t size, Error *err)
         if (offset < end || (int64_t)n > size - offset) {
             return error_set(err, -EBADMSG, "has more content than its size says");
         }
-        r = write_block(fd, data, n, offset);
+        r = put_block(u, fd, data, n, offset);
         if (r < 0) {
             return error_set_errno(err, r, "cannot write it");
         }
@@ -309,11 +323,40 @@ static int unpack_content(Unpacking *u, int fd, int64_t size, Error *err)
         end = offset + (int64_t)n;
         tell_progress(u, PROGRESS_STEP_BYTES);
     }
-    if (end < size && ftruncate(fd, size) < 0) {
+    if (end < size && fd >= 0 && ftruncate(fd, size) < 0) {
         return error_set_errno(err, -errno, "cannot write it");
     }
     u->bytes += size - end;
     return 0;
+}
+
+/* Its content is read before anything is made, which somebody else does. */
+static int unpack_small_file(Unpacking *u, int at, const char *part, struct archive_entry *entry,
+                             Error *err)
+{
+    mode_t mode = archive_entry_perm(entry) & 0777;
+    size_t size = (size_t)archive_entry_size(entry);
+    int r;
+
+    memset(u->small, 0, size);
+    r = unpack_content(u, -1, (int64_t)size, err);
+    if (r < 0) {
+        return r;
+    }
+    r = write_behind_add(u->behind,
+                         &(WriteBehindFile){
+                             .path = archive_entry_pathname(entry),
+                             .dir_fd = at,
+                             .name = part,
+                             .mode = mode,
+                             .sets_mode = mode & ~u->kept_mode,
+                             .mtime = archive_entry_mtime(entry),
+                             .data = u->small,
+                             .n = size,
+                         },
+                         err);
+    u->has_said_which = r < 0;
+    return r;
 }
 
 /* Made with its mode: nobody else comes as far as the root before all is there. Only what is taken
@@ -383,6 +426,11 @@ static int unpack_hardlink(Unpacking *u, const ArchiveName *name, const char *ta
     if (r < 0) {
         return error_wrap(err, "is a link to '%s', which", target);
     }
+    r = write_behind_wait(u->behind, err);
+    if (r < 0) {
+        u->has_said_which = true;
+        return r;
+    }
     r = to.count == 0 ? -EBADMSG : walk_to(u, &to, to.count - 1, &fd, NULL);
     if (r == 0) {
         to_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -418,7 +466,9 @@ static int unpack_parsed(Unpacking *u, const ArchiveName *name, struct archive_e
     part = name->parts[name->count - 1];
     switch (archive_entry_filetype(entry)) {
     case AE_IFREG:
-        return unpack_file(u, fd, part, entry, err);
+        return archive_entry_size(entry) <= (int64_t)WRITE_BEHIND_FILE_MAX
+                   ? unpack_small_file(u, fd, part, entry, err)
+                   : unpack_file(u, fd, part, entry, err);
     case AE_IFLNK:
         return unpack_symlink(fd, part, name, entry, err);
     default:
@@ -463,7 +513,8 @@ static int unpack_entries(Unpacking *u, Error *err)
 
         if (r == ARCHIVE_EOF) {
             tell_progress(u, 1);
-            return finish_readers(u, err);
+            r = finish_readers(u, err);
+            return r < 0 ? r : write_behind_wait(u->behind, err);
         }
         if (r != ARCHIVE_OK && !is_translation(u, r)) {
             return fail_read(u, u->tar, err);
@@ -472,7 +523,7 @@ static int unpack_entries(Unpacking *u, Error *err)
         if (r < 0) {
             const char *text = archive_entry_pathname(entry);
 
-            return error_wrap(err, "'%s'", text ? text : "?");
+            return u->has_said_which ? r : error_wrap(err, "'%s'", text ? text : "?");
         }
     }
 }
@@ -509,7 +560,8 @@ static int unpack_into(Unpacking *u, int parent_fd, const char *aside, Error *er
         return r;
     }
     u->open = calloc(ARCHIVE_DEPTH_MAX, sizeof(*u->open));
-    if (!u->open) {
+    u->small = malloc(WRITE_BEHIND_FILE_MAX);
+    if (!u->open || !u->small || write_behind_new(&u->behind) < 0) {
         return error_set(err, -ENOMEM, "out of memory");
     }
     r = make_root(u, parent_fd, aside, err);
@@ -563,6 +615,7 @@ int archive_unpack_from(const ArchiveSource *source, int parent_fd, const char *
         r = put_in_place(&u, parent_fd, aside, name, err);
     }
     if (r < 0) {
+        u.behind = write_behind_free(u.behind);
         close_directories(&u, 0);
         if (file_remove_tree(parent_fd, aside, NULL) < 0) {
             log_debug("cannot remove '%s', leaving it", aside);

@@ -5,7 +5,9 @@
 #include "protocol/artifact/archive.h"
 
 #include "protocol/artifact/archive-name.h"
+#include "protocol/artifact/read-ahead.h"
 #include "protocol/base/fd.h"
+#include "protocol/base/log.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -359,14 +361,28 @@ static int put_file_content(ArchiveWriter *w, int fd, int64_t size, Error *err)
     return 0;
 }
 
-static int add_file(ArchiveWriter *w, int fd, struct stat *st, const char *to, mode_t mode,
-                    Error *err)
+static int put_read_content(ArchiveWriter *w, const ReadAheadFile *file, Error *err)
+{
+    if (file->read_problem < 0) {
+        return error_set_errno(err, file->read_problem, "cannot read it");
+    }
+    if ((off_t)file->n != file->st.st_size) {
+        return error_set(err, -EAGAIN, "changed its size while it was packed");
+    }
+    return file->n > 0 ? put_data(w, file->data, file->n, err) : 0;
+}
+
+static int add_file(ArchiveWriter *w, ReadAheadFile *file, const char *to, mode_t mode, Error *err)
 {
     int r;
 
-    st->st_mode = S_IFREG | (mode != (mode_t)-1 ? mode : st->st_mode & 0777);
-    r = put_header(w, to, st, NULL, err);
-    return r < 0 ? r : put_file_content(w, fd, st->st_size, err);
+    file->st.st_mode = S_IFREG | (mode != (mode_t)-1 ? mode : file->st.st_mode & 0777);
+    r = put_header(w, to, &file->st, NULL, err);
+    if (r < 0) {
+        return r;
+    }
+    return file->is_read ? put_read_content(w, file, err)
+                         : put_file_content(w, file->fd, file->st.st_size, err);
 }
 
 static int add_link(ArchiveWriter *w, int root_fd, const char *from, const char *to,
@@ -386,29 +402,25 @@ static int add_link(ArchiveWriter *w, int root_fd, const char *from, const char 
     return put_header(w, to, st, target, err);
 }
 
-/* Nearly all are regular files, so it is opened before anything is asked about it; what cannot be
- * opened (a link, a socket, a directory that may not be read) is asked about by its name. */
-static int add(ArchiveWriter *w, int root_fd, const char *from, const char *to, mode_t mode,
-               Error *err)
+/* What was opened is closed. */
+static int add_opened_take(ArchiveWriter *w, int root_fd, const char *from, const char *to,
+                           mode_t mode, ReadAheadFile *file, Error *err)
 {
-    _cleanup_fd_ int fd =
-        openat(root_fd, from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    int problem = fd < 0 ? -errno : 0;
-    struct stat st;
+    _cleanup_fd_ int fd = file->fd;
 
-    if ((fd < 0 ? fstatat(root_fd, from, &st, AT_SYMLINK_NOFOLLOW) : fstat(fd, &st)) < 0) {
-        return error_set_errno(err, -errno, "cannot read it");
+    if (file->stat_problem < 0) {
+        return error_set_errno(err, file->stat_problem, "cannot read it");
     }
-    if (S_ISREG(st.st_mode)) {
-        return fd < 0 ? error_set_errno(err, problem, "cannot read it")
-                      : add_file(w, fd, &st, to, mode, err);
+    if (S_ISREG(file->st.st_mode)) {
+        return file->open_problem < 0 ? error_set_errno(err, file->open_problem, "cannot read it")
+                                      : add_file(w, file, to, mode, err);
     }
-    if (S_ISLNK(st.st_mode)) {
-        return add_link(w, root_fd, from, to, &st, err);
+    if (S_ISLNK(file->st.st_mode)) {
+        return add_link(w, root_fd, from, to, &file->st, err);
     }
-    if (S_ISDIR(st.st_mode)) {
-        st.st_mode = S_IFDIR | (mode != (mode_t)-1 ? mode : st.st_mode & 0777);
-        return put_header(w, to, &st, NULL, err);
+    if (S_ISDIR(file->st.st_mode)) {
+        file->st.st_mode = S_IFDIR | (mode != (mode_t)-1 ? mode : file->st.st_mode & 0777);
+        return put_header(w, to, &file->st, NULL, err);
     }
     return error_set(err, -EINVAL, "is neither a file nor a link nor a directory");
 }
@@ -416,9 +428,37 @@ static int add(ArchiveWriter *w, int root_fd, const char *from, const char *to, 
 int archive_writer_add(ArchiveWriter *w, int root_fd, const char *from, const char *to, mode_t mode,
                        Error *err)
 {
-    int r = add(w, root_fd, from, to, mode, err);
+    ReadAheadFile file;
+    int r;
 
+    read_ahead_open(root_fd, from, NULL, &file);
+    r = add_opened_take(w, root_fd, from, to, mode, &file, err);
     return r < 0 ? error_wrap(err, "'%s'", from) : 0;
+}
+
+/* In turn where there is no thread to be had: it is as good, and slower. */
+static int add_names(ArchiveWriter *w, int root_fd, char *const *names, size_t n_names, Error *err)
+{
+    _cleanup_(read_ahead_freep) ReadAhead *ahead = NULL;
+    int r = 0;
+
+    if (n_names >= READ_AHEAD_MIN && read_ahead_new(root_fd, names, n_names, &ahead) < 0) {
+        log_debug("nothing is read ahead");
+    }
+    for (size_t i = 0; r == 0 && i < n_names; i++) {
+        ReadAheadFile file;
+
+        if (ahead) {
+            read_ahead_next(ahead, &file);
+        } else {
+            read_ahead_open(root_fd, names[i], NULL, &file);
+        }
+        r = add_opened_take(w, root_fd, names[i], names[i], (mode_t)-1, &file, err);
+        if (r < 0) {
+            return error_wrap(err, "'%s'", names[i]);
+        }
+    }
+    return 0;
 }
 
 int archive_writer_add_bytes(ArchiveWriter *w, const char *to, const void *data, size_t n,
@@ -537,11 +577,6 @@ int archive_pack(int root_fd, char *const *names, size_t n_names, int64_t mtime,
     /* Whoever unpacks it refuses such a link: better said here, where it can be mended. */
     w->refuses_links_out = true;
     archive_writer_set_progress(w, progress, userdata);
-    for (size_t i = 0; i < n_names; i++) {
-        r = archive_writer_add(w, root_fd, names[i], names[i], (mode_t)-1, err);
-        if (r < 0) {
-            return r;
-        }
-    }
-    return archive_writer_finish(w, ret, err);
+    r = add_names(w, root_fd, names, n_names, err);
+    return r < 0 ? r : archive_writer_finish(w, ret, err);
 }

@@ -537,11 +537,11 @@ static void test_twice(void **state)
 
     tar_file(&over_file, "f", "one");
     tar_header(&over_file, '5', "f", "", 0);
-    expect_refused(state, &over_file, "which is no directory");
+    expect_refused(state, &over_file, "'f': is there twice");
 
     tar_file(&below_file, "f", "one");
     tar_file(&below_file, "f/g", "two");
-    expect_refused(state, &below_file, "which is no directory");
+    expect_refused(state, &below_file, "'f': is there twice");
 
     tar_symlink(&root, "./", "x");
     expect_refused(state, &root, "names the root");
