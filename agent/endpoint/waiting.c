@@ -131,7 +131,7 @@ int waiting_add(Waiting *w, const Json *id, Call *call, Error *err)
 
 int waiting_add_health(Waiting *w, const Json *id, Error *err)
 {
-    WaitingRequest *request;
+    WaitingRequest *request = NULL;
     int r = make_request(w, id, &request, err);
 
     if (r < 0) {
