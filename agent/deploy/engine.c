@@ -7,6 +7,7 @@
 
 static const Engine *const engines[] = {
     &engine_local,
+    &engine_marathon,
 };
 
 void engine_current_done(EngineCurrent *current)

@@ -164,6 +164,10 @@ typedef struct Engine {
 
     /* Takes NULL. What the session asked for goes on. */
     EngineSession *(*close)(EngineSession *session);
+
+    /* The policy does not look more often than this, for an engine that is far away and everybody's
+     * (0: as often as it sees fit). */
+    int64_t look_interval_ms;
 } Engine;
 
 void engine_current_done(EngineCurrent *current);
@@ -185,3 +189,4 @@ static inline bool engine_counts_are_settled(const EngineCounts *c)
 
 /* Every engine that is compiled in: a file of engines/ each. */
 extern const Engine engine_local;
+extern const Engine engine_marathon;

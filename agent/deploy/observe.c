@@ -21,12 +21,17 @@ typedef struct Delay {
     uint32_t random; /* not for secrets: only so that two that wait differ */
 } Delay;
 
+static int64_t delay_first_ms(const Deploy *deploy)
+{
+    return MAX(OBSERVE_DELAY_FIRST_MS, deploy->engine->look_interval_ms);
+}
+
 static Delay delay_start(const Deploy *deploy)
 {
     uint64_t seed =
         (uint64_t)deploy->host->now_ms(deploy->host->userdata) ^ ((uint64_t)getpid() * 2654435761u);
 
-    return (Delay){.next_ms = OBSERVE_DELAY_FIRST_MS, .random = (uint32_t)seed | 1};
+    return (Delay){.next_ms = delay_first_ms(deploy), .random = (uint32_t)seed | 1};
 }
 
 static void delay_wait(const Deploy *deploy, Delay *delay, int64_t deadline_ms)
@@ -287,7 +292,7 @@ static int look_until_the_end(Look *look)
             look->seen->end = look->is_away ? OBSERVE_AWAY : OBSERVE_DEADLINE;
             return 0;
         }
-        delay.next_ms = has_changed ? OBSERVE_DELAY_FIRST_MS : delay.next_ms;
+        delay.next_ms = has_changed ? delay_first_ms(deploy) : delay.next_ms;
         delay_wait(deploy, &delay, look->deadline_ms);
     }
 }
