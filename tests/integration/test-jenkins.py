@@ -28,7 +28,7 @@ BRANCH = 'it\'s-$(touch${IFS}pwned)-"${HOME}"-`id`'
 ROAD = """
 slipwayPipeline {{
     agent = 'unix:{socket}'
-    prod = env.SLIPWAY_TEST_PROD ?: 'prod'
+    to = env.BRANCH_NAME in [null, 'main'] ? 'verify-prod' : 'test'
     submitter = 'ops'
 }}
 """
@@ -222,6 +222,7 @@ class Road(Controller):
         self.assertNotIn(self.key, build.log, "the place of the credential is masked")
         self.check_declarative()
         self.check_refusals()
+        self.check_branch()
         self.assertEqual(subprocess.run(["find", self.directory, "-name", "pwned"], capture_output=True, text=True,
                                         check=True).stdout, "")
 
@@ -272,6 +273,20 @@ class Road(Controller):
         self.assertIn("Hello", self.get("prod"))
 
 
+    def check_branch(self):
+        """Ends after its tests; what fails is Jenkins' test result all the same."""
+        path = os.path.join(self.repository, "test.sh")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        failure = '<testsuite><testcase name="a"/><testcase name="b"><failure message="no"/></testcase></testsuite>'
+        harness.commit(self.repository, {"test.sh": text + f"\necho '{failure}' >build/junit/more.xml\n"}, "Break it",
+                       1700000200)
+        build = self.run_build(ROAD.format(socket="{socket}"), "FAILURE", environment={"BRANCH_NAME": "topic"})
+        self.assertEqual(build.of("stage"), ["Source", "Build", "Test"])
+        self.assertEqual(build.of("junit"), [{"tests": 11, "failed": 1}])
+        self.assertRegex(build.log, "ERROR: slipway: 'test' failed: 1 of 11 tests failed")
+
+
 class Calls(Controller):
     def setUp(self):
         super().setUp()
@@ -281,6 +296,14 @@ class Calls(Controller):
         wait_for(lambda: text in self.log() or controller.poll() is not None, f"the log says {text!r}")
         self.assertIn(text, self.log())
 
+    def has_read_all(self):
+        durable = next(name for name in os.listdir(self.home()) if name.startswith("durable-"))
+        try:
+            with open(self.home(durable, "read"), encoding="ascii") as f:
+                return f.read() == str(os.path.getsize(self.home(durable, "log")))
+        except FileNotFoundError:
+            return False
+
     def test_an_aborted_build_leaves_nothing_running(self):
         build = self.run_build("node { slipway.action('slow') }", "ABORTED", abortAt="begun")
         self.assertIn("Aborted by bob", build.log)
@@ -289,6 +312,7 @@ class Calls(Controller):
     def test_a_restart_of_the_controller_loses_no_line(self):
         controller = self.begin("node { slipway.action('count'); echo 'over' }")
         self.wait_for_log(controller, "line 5")
+        wait_for(self.has_read_all, "the controller has noted how far it has read")
         self.stop(controller)
         with open(self.go, "w", encoding="utf-8"):
             pass
