@@ -243,12 +243,15 @@ int engine_reply_append_said(const EngineReply *reply, Buffer *text)
     return buffer_append_format(text, "status %d", reply->response.status);
 }
 
-static int read_json(const EngineServer *server, EngineReply *reply, Error *err)
+static int read_json(const EngineServer *server, bool is_raw, EngineReply *reply, Error *err)
 {
     _cleanup_buffer_ Buffer begin = BUFFER_INIT(0);
     _cleanup_error_ Error problem = {0};
     int r = 0;
 
+    if (is_raw && http_status_is_success(reply->response.status)) {
+        return 0;
+    }
     if (reply->response.body.len > 0) {
         r = http_response_json(&reply->response, &reply->json, &problem);
     }
@@ -268,17 +271,27 @@ static int read_json(const EngineServer *server, EngineReply *reply, Error *err)
 /* ---- asking -----------------------------------------------------------------------------------
  */
 
-static int ask_one(EngineServer *server, size_t at, const char *method, const char *path,
-                   const Json *body, EngineReply *ret, Error *err)
+static int ask_one(EngineServer *server, size_t at, const EngineQuestion *question,
+                   EngineReply *ret, Error *err)
 {
-    const char *const headers[] = {"Accept: application/json", server->authorization, NULL};
+    const char *headers[4] = {question->is_raw ? "Accept: */*" : "Accept: application/json"};
+    size_t n_headers = 1;
     HttpRequest request = {
-        .method = method,
-        .path = path,
-        .body = body,
+        .method = question->method,
+        .path = question->path,
+        .body = question->body,
         .headers = headers,
-        .is_sent_once = strcmp(method, "GET") != 0,
+        .is_sent_once = strcmp(question->method, "GET") != 0,
+        .timeout_ms = question->timeout_ms,
+        .max_bytes = question->max_bytes,
     };
+
+    if (server->authorization) {
+        headers[n_headers++] = server->authorization;
+    }
+    if (question->header) {
+        headers[n_headers++] = question->header;
+    }
 
     engine_reply_done(ret);
     ret->address = server->addresses[at].text;
@@ -319,13 +332,13 @@ static bool is_redirect(const EngineReply *reply)
 }
 
 /* One address, and where it points to. *at is the address that answered last. */
-static int ask_and_follow(EngineServer *server, size_t *at, const char *method, const char *path,
-                          const Json *body, EngineReply *ret, Error *err)
+static int ask_and_follow(EngineServer *server, size_t *at, const EngineQuestion *question,
+                          EngineReply *ret, Error *err)
 {
     bool has_renewed = false;
 
     for (size_t hops = 0; hops <= server->n_addresses; hops++) {
-        int r = ask_one(server, *at, method, path, body, ret, err);
+        int r = ask_one(server, *at, question, ret, err);
 
         if (r == 0 && ret->response.status == 401 && !has_renewed && has_new_credentials(server)) {
             has_renewed = true;
@@ -359,16 +372,16 @@ static int note_unavailable(const EngineReply *reply, Error *err)
     return HTTP_NO_ANSWER;
 }
 
-int engine_server_ask(EngineServer *server, const char *method, const char *path, const Json *body,
-                      EngineReply *ret, Error *err)
+int engine_server_ask_for(EngineServer *server, const EngineQuestion *question, EngineReply *ret,
+                          Error *err)
 {
-    bool is_change = strcmp(method, "GET") != 0;
+    bool is_change = strcmp(question->method, "GET") != 0;
 
     for (size_t i = 0; i < server->n_addresses; i++) {
         size_t at = server->at;
-        int r = ask_and_follow(server, &at, method, path, body, ret, err);
+        int r = ask_and_follow(server, &at, question, ret, err);
 
-        r = r == 0 ? read_json(server, ret, err) : r;
+        r = r == 0 ? read_json(server, question->is_raw, ret, err) : r;
         r = r == 0 ? note_unavailable(ret, err) : r;
         if (r == 0) {
             server->at = at;
@@ -383,4 +396,11 @@ int engine_server_ask(EngineServer *server, const char *method, const char *path
     }
     (void)error_wrap(err, "%s does not answer", server->traits->title);
     return ENGINE_AWAY;
+}
+
+int engine_server_ask(EngineServer *server, const char *method, const char *path, const Json *body,
+                      EngineReply *ret, Error *err)
+{
+    return engine_server_ask_for(
+        server, &(EngineQuestion){.method = method, .path = path, .body = body}, ret, err);
 }

@@ -52,5 +52,20 @@ int engine_reply_append_said(const EngineReply *reply, Buffer *text) _must_check
 int engine_server_ask(EngineServer *server, const char *method, const char *path, const Json *body,
                       EngineReply *ret, Error *err) _must_check_;
 
+/* What is asked beyond that. */
+typedef struct EngineQuestion {
+    const char *method;
+    const char *path;
+    const Json *body;   /* NULL: none */
+    const char *header; /* one more, "Name: value"; NULL: none */
+    bool is_raw;        /* the body of a success is no JSON: it stays where it is */
+    int64_t timeout_ms; /* of the whole; 0: HTTP_TIMEOUT_MS */
+    size_t max_bytes;   /* of the answer; 0: HTTP_BODY_MAX */
+} EngineQuestion;
+
+/* As engine_server_ask. */
+int engine_server_ask_for(EngineServer *server, const EngineQuestion *question, EngineReply *ret,
+                          Error *err) _must_check_;
+
 /* Where the credentials are from, for an error; NULL: there are none. */
 const char *engine_server_credentials_file(const EngineServer *server);

@@ -334,9 +334,29 @@ static void answers_that_are_none(void **state)
     }
 }
 
+/* A log is no JSON, and some questions take a header along. */
+static void more_may_be_asked_for(void **state)
+{
+    Cluster c = {0};
+    EngineQuestion question = {
+        .method = "GET", .path = "/log", .header = "X-More: 1", .is_raw = true};
+
+    c.answers[0] = scripted_answer(200, "<plain>");
+    c.servers[0].header = "X-More";
+    scripted_server_start(&c.servers[0], true, (const char *const[]){c.answers[0]}, 1);
+    c.n = 1;
+    cluster_open(&c, NULL);
+    assert_int_equal(engine_server_ask_for(c.server, &question, &c.reply, &c.err), 0);
+    assert_null(c.reply.json);
+    assert_string_equal(buffer_text(&c.reply.response.body), "<plain>");
+    assert_asked(&c, 0, "GET /log  1");
+    cluster_close(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(more_may_be_asked_for),
         cmocka_unit_test(an_address_is_wanted),
         cmocka_unit_test(reading_goes_on_to_the_next),
         cmocka_unit_test(a_change_is_sent_once),
