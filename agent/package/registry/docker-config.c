@@ -73,7 +73,9 @@ int docker_config_load(const char *path, DockerConfig **ret, Error *err)
     int r = file_read(AT_FDCWD, path, &text, err);
 
     if (r == -ENOENT || r == -ENOTDIR) {
-        error_done(err);
+        if (err) {
+            error_done(err);
+        }
         return docker_config_parse(path, "{}", 2, ret, err);
     }
     r = r < 0 ? r : docker_config_parse(path, buffer_text(&text), text.len, ret, err);
