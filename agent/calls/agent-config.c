@@ -176,7 +176,8 @@ static const char *find_window_mistake(const Json *window)
 /* How the engine is reached; a file that is not there is told now, and not by the first deploy. */
 static void check_access(Check *c, const char *name, const Json *environment)
 {
-    static const char *const files[] = {"credentialsFile", "caFile", "certificateFile", "keyFile"};
+    static const char *const files[] = {"credentialsFile", "registryCredentialsFile", "caFile",
+                                        "certificateFile", "keyFile"};
 
     if (json_has(environment, "address") && json_has(environment, "addresses")) {
         mistake(c, WAY("environments", name, "addresses"),

@@ -55,15 +55,16 @@ def tar_of(files):
     return out.getvalue()
 
 
-def make_package(version, commit, arguments, template=None):
-    """The bytes of a package with SERVICE in its image: what `package` makes, made by hand."""
+def make_package(version, commit, arguments, template=None, files=None, repository=None):
+    """The bytes of a package with SERVICE (or other `files`) in its image: what `package` makes, made by hand, and
+    where it pushed the image."""
     blobs = {}
 
     def blob(data, media_type):
         blobs[sha256(data)] = data
         return {"mediaType": media_type, "digest": "sha256:" + sha256(data), "size": len(data)}
 
-    layer = tar_of({"app/service": (SERVICE.encode(), 0o755)})
+    layer = tar_of(files or {"app/service": (SERVICE.encode(), 0o755)})
     config = json.dumps({
         "architecture": "amd64", "os": "linux",
         "config": {"Entrypoint": ["/app/service"], "Cmd": arguments, "WorkingDir": "/app", "Env": ["GREETING=hello"]},
@@ -79,6 +80,8 @@ def make_package(version, commit, arguments, template=None):
                "committedAt": "2023-11-14T22:13:20.000000Z"}
     files = {"oci/oci-layout": (b'{"imageLayoutVersion":"1.0.0"}', 0o644), "oci/index.json": (index, 0o644)}
     files.update({f"oci/blobs/sha256/{name}": (data, 0o644) for name, data in blobs.items()})
+    if repository is not None:
+        release["reference"] = f"{repository}@{release['digest']}"
     if template is not None:
         release["template"] = "deploy/service.json"
         files["deploy/service.json"] = (template.encode(), 0o644)
@@ -113,7 +116,7 @@ class LossyProxy:
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            return answer.status, answer.getheader("Content-Type"), answer.read()
+            return answer.status, answer.getheaders(), answer.read()
         finally:
             connection.close()
 
@@ -124,15 +127,16 @@ class LossyProxy:
             def handle_any(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}
-                status, kind, data = proxy.ask(self.command, self.path, body or None, headers)
+                status, said, data = proxy.ask(self.command, self.path, body or None, headers)
                 if self.command in proxy.to_lose:
                     proxy.to_lose.remove(self.command)
                     proxy.lost.append((self.command, status))
                     self.close_connection = True
                     return
                 self.send_response(status)
-                if kind:
-                    self.send_header("Content-Type", kind)
+                for name, value in said:
+                    if name.lower() not in ("connection", "content-length", "date", "server", "transfer-encoding"):
+                        self.send_header(name, value)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -153,6 +157,8 @@ class EngineRow:
     first_reason = "nothing ran before it, and nothing runs now"
     crash_words = None         # what the log or the reason has of a service that dies with "no such table: greetings"
     missing_image_words = None
+    image_files = None         # of its images, where SERVICE alone would not run there
+    repository = None          # REGISTRY/NAME where `publish` puts them, if a package says that
     bad_credentials_words = None
     change_method = "PUT"      # of the request with which a deployment is begun
     proxy = None
@@ -286,7 +292,8 @@ class DeployCase(harness.Case):
         """An input with a package whose service answers `version`. Returns (input's name, digest)."""
         arguments = [mode, version, self.work]
         data, digest = make_package(version, commit or sha256(version.encode())[:40], arguments,
-                                    template or self.engine.template())
+                                    template or self.engine.template(), self.engine.image_files,
+                                    self.engine.repository)
         if is_published:
             self.engine.publish(f"greeter@{digest}", arguments)
         name = f"package-{version}"

@@ -149,6 +149,8 @@ static const Mistake mistakes[] = {
      "/environments/prod/keyFile: needs \"certificateFile\""},
     {PROD "\"credentialsFile\":\"c.json\"}}}",
      "/environments/prod/credentialsFile: does not match"},
+    {PROD "\"registryCredentialsFile\":\"/nonexistent/r.json\"}}}",
+     "/environments/prod/registryCredentialsFile: '/nonexistent/r.json' cannot be read"},
     {PROD "\n\"credentialsFile\":\"/nonexistent/c.json\"}}}",
      "line 2: /environments/prod/credentialsFile: '/nonexistent/c.json' cannot be read"},
     {PROD "\"needsApproval\":true}}}", "/environments/prod/needsApproval: unknown member"},
