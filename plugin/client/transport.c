@@ -193,13 +193,26 @@ static int open_ssh(Transport *t, const char *address, Error *err)
     return r;
 }
 
+/* What is there. Its end may not be: of a program that exits, the socket is closed first. */
+static size_t read_status(int fd, char *text, size_t size)
+{
+    size_t len = 0;
+    ssize_t n;
+
+    do {
+        n = read(fd, text + len, size - len);
+        len += (size_t)MAX(n, (ssize_t)0);
+    } while ((n > 0 && len < size) || (n < 0 && errno == EINTR));
+    return len;
+}
+
 char *transport_take_reason(Transport *t, bool *ret_is_final)
 {
     _cleanup_free_ char *text = malloc(REASON_MAX);
-    ssize_t n = text && t->status_fd >= 0 ? fd_read_full(t->status_fd, text, REASON_MAX - 1) : 0;
+    size_t n = text && t->status_fd >= 0 ? read_status(t->status_fd, text, REASON_MAX - 1) : 0;
     char *space;
 
-    if (n <= 0) {
+    if (n == 0) {
         return NULL;
     }
     text[n] = '\0';

@@ -113,6 +113,26 @@ static void test_ssh_says_why(void **state)
     }
 }
 
+/* Its socket has ended, and it is about to exit. */
+static void test_a_reason_before_its_end(void **state)
+{
+    _cleanup_free_ char *reason = NULL;
+    _cleanup_fd_ int theirs = -1;
+    Transport t = TRANSPORT_EMPTY;
+    bool is_final = false;
+    int pair[2];
+
+    assert_int_equal(pipe2(pair, O_CLOEXEC | O_NONBLOCK), 0);
+    t.status_fd = pair[0];
+    theirs = pair[1];
+    assert_int_equal(write(theirs, "final it is so", 14), 14);
+    reason = transport_take_reason(&t, &is_final);
+    assert_non_null(reason);
+    assert_string_equal(reason, "it is so");
+    assert_true(is_final);
+    transport_done(&t);
+}
+
 static void test_others_have_no_reason(void **state)
 {
     _cleanup_error_ Error err = {0};
@@ -305,6 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_ssh_says_why),
+        cmocka_unit_test(test_a_reason_before_its_end),
         cmocka_unit_test(test_others_have_no_reason),
         scratch_test(test_unix),
         cmocka_unit_test(test_handed_over),
