@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define MODE_EXECUTABLE 0755
@@ -346,6 +348,16 @@ int file_map_find(int workspace_fd, const Json *files, const char *pointer, File
                   Error *err)
 {
     return file_map_find_some(workspace_fd, files, pointer, NULL, NULL, ret, err);
+}
+
+bool file_map_has_capabilities(int workspace_fd, const FileMapEntry *entry)
+{
+    char path[PATH_MAX];
+    int n = entry->kind == FILE_MAP_FILE && entry->from
+                ? snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", workspace_fd, entry->from)
+                : 0;
+
+    return n > 0 && n < (int)sizeof(path) && lgetxattr(path, "security.capability", NULL, 0) > 0;
 }
 
 static int compare_to(const void *key, const void *entry)

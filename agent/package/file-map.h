@@ -58,5 +58,10 @@ int file_map_find_some(int workspace_fd, const Json *files, const char *pointer,
                        FileMapFilter is_wanted, const void *userdata, FileMap *ret,
                        Error *err) _must_check_;
 
+/* File capabilities, which an archive's entry of ours does not have: a program that needs them
+ * would fail at run time, far from here. Other extended attributes and ACLs stay behind, as in
+ * every checkout. */
+bool file_map_has_capabilities(int workspace_fd, const FileMapEntry *entry);
+
 /* NULL where there is none; `path` is with or without its leading slash. */
 const FileMapEntry *file_map_get(const FileMap *map, const char *path);

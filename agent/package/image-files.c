@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #define MODE_OF_LINK ((mode_t)-1)
 #define MODE_DIRECTORY 0755
@@ -43,16 +42,6 @@ static bool has_whiteout(const char *name)
     return false;
 }
 
-/* A program that needs them would fail at run time, far from here. Other extended attributes are
- * left behind, as by every checkout. */
-static bool has_capabilities(int workspace_fd, const char *path)
-{
-    char full[PATH_MAX];
-    int n = snprintf(full, sizeof(full), "/proc/self/fd/%d/%s", workspace_fd, path);
-
-    return n > 0 && n < (int)sizeof(full) && lgetxattr(full, "security.capability", NULL, 0) > 0;
-}
-
 static int check_entry(int workspace_fd, const FileMapEntry *entry, Error *err)
 {
     struct stat st;
@@ -73,7 +62,7 @@ static int check_entry(int workspace_fd, const FileMapEntry *entry, Error *err)
         return error_set(err, -EFBIG, "'%s' has %lld bytes; an image's file has at most %lld",
                          entry->from, (long long)st.st_size, (long long)ARCHIVE_BYTES_MAX);
     }
-    if (has_capabilities(workspace_fd, entry->from)) {
+    if (file_map_has_capabilities(workspace_fd, entry)) {
         return error_set(err, -EINVAL,
                          "'%s' has file capabilities, which the image would lose: give them to "
                          "the container, and take them off here (setcap -r)",

@@ -242,6 +242,20 @@ static int check_names(const FileMap *map, Error *err)
     return 0;
 }
 
+static int check_capabilities(const DebContentRequest *request, const FileMap *map, Error *err)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        if (file_map_has_capabilities(request->workspace_fd, &map->entries[i])) {
+            return error_set(err, -EINVAL,
+                             POINTER "/files: '%s' has capabilities, which a Debian package cannot "
+                                     "hold: take them off here (setcap -r), and let the postinst "
+                                     "give them to '/%s' by setcap",
+                             map->entries[i].from, map->entries[i].to);
+        }
+    }
+    return 0;
+}
+
 int deb_content_find(const DebContentRequest *request, DebContent *ret, Error *err)
 {
     _cleanup_deb_content_ DebContent content = {0};
@@ -251,6 +265,7 @@ int deb_content_find(const DebContentRequest *request, DebContent *ret, Error *e
                                err)
                : r;
     r = r == 0 ? check_names(&content.map, err) : r;
+    r = r == 0 ? check_capabilities(request, &content.map, err) : r;
     r = r == 0 ? add_changelogs(&content, request, err) : r;
     if (r < 0) {
         return r;

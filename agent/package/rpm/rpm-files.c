@@ -10,11 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #define OWNER "root"
-#define CAPABILITIES "security.capability"
 
 static const struct {
     const char *member;
@@ -120,16 +118,7 @@ static int read_size(int workspace_fd, RpmFile *file, Error *err)
 /* A package would silently lose what lets the program work. */
 static int check_capabilities(int workspace_fd, const RpmFile *file, Error *err)
 {
-    _cleanup_free_ char *path = NULL;
-
-    if (file->capabilities) {
-        return 0;
-    }
-    if (asprintf(&path, "/proc/self/fd/%d/%s", workspace_fd, file->entry->from) < 0) {
-        path = NULL;
-        return error_set(err, -ENOMEM, "out of memory");
-    }
-    if (lgetxattr(path, CAPABILITIES, NULL, 0) > 0) {
+    if (!file->capabilities && file_map_has_capabilities(workspace_fd, file->entry)) {
         return error_set(err, -EINVAL,
                          "'%s' has capabilities, which have to be meant: name them as "
                          "`capabilities` (getcap tells them)",

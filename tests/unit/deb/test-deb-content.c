@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/xattr.h>
 
 #define MD5_OF_X "9dd4e461268c8034f5c8564e155c67a6"
 #define MAINTAINER "\"maintainer\":\"T <t@x>\""
@@ -71,6 +72,50 @@ static void test_changelogs(void **state)
     assert_int_equal(content.n_generated, 2);
     assert_string_equal(content.generated[0].to, "usr/share/doc/greeter/changelog.gz");
     assert_string_equal(content.generated[1].to, "usr/share/doc/greeter/changelog.Debian.gz");
+}
+
+/* The digest of data.tar.gz. */
+static void digest_data(const DebContentRequest *request, char ret[static DIGEST_HEX_SIZE])
+{
+    _cleanup_deb_content_ DebContent content = {0};
+    _cleanup_deb_data_ DebData data = {0};
+    _cleanup_error_ Error err = {0};
+    _cleanup_fd_ int out = memfd_create("data", MFD_CLOEXEC);
+
+    if (deb_content_find(request, &content, &err) < 0 ||
+        deb_content_write(request, &content, ARCHIVE_GNUTAR_GZIP, out, &data, &err) < 0) {
+        fail_msg("%s", error_text(&err));
+    }
+    assert_int_equal(digest_fd(out, ret, NULL, NULL), 0);
+}
+
+static void test_extended_attributes(void **state)
+{
+    /* VFS_CAP_REVISION_2, cap_net_bind_service: as setcap writes it. */
+    static const unsigned char capability[20] = {1, 0, 0, 2, 0, 4};
+    _cleanup_json_ Json *deb =
+        json_of("{" MAINTAINER ",\"files\":[{\"from\":\"a\",\"to\":\"/opt/b\"}]}");
+    DebContentRequest request = request_for(state, deb);
+    _cleanup_deb_content_ DebContent content = {0};
+    _cleanup_error_ Error err = {0};
+    _cleanup_fd_ int fd = -1;
+    char without[DIGEST_HEX_SIZE], with[DIGEST_HEX_SIZE];
+
+    scratch_write_text(SCRATCH_FD, "a", "x");
+    fd = openat(SCRATCH_FD, "a", O_RDONLY | O_CLOEXEC);
+    digest_data(&request, without);
+    if (fsetxattr(fd, "user.note", "1", 1, 0) < 0) {
+        print_message("no attributes here: %s\n", strerror(errno));
+    }
+    digest_data(&request, with);
+    assert_string_equal(with, without); /* they stay behind */
+    if (fsetxattr(fd, "security.capability", capability, sizeof(capability), 0) < 0) {
+        print_message("capabilities cannot be set here: %s\n", strerror(errno));
+        return;
+    }
+    assert_int_equal(deb_content_find(&request, &content, &err), -EINVAL);
+    assert_non_null(strstr(error_text(&err), "'a' has capabilities, which a Debian package"));
+    assert_non_null(strstr(error_text(&err), "give them to '/opt/b' by setcap"));
 }
 
 static void test_own_changelog_stays(void **state)
@@ -142,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scratch_test(test_lists),
         scratch_test(test_changelogs),
+        scratch_test(test_extended_attributes),
         scratch_test(test_own_changelog_stays),
         scratch_test(test_refused),
         scratch_test(test_name_that_is_not_utf8),
