@@ -67,6 +67,10 @@ static int open_package(int directory_fd, KeptPackage *package, Error *err)
         return error_set_errno(err, -errno, "cannot open the package");
     }
     r = release_read(package->fd, &package->release, err);
+    if (r == 0 && package->release.package) {
+        return error_set(err, -EINVAL, "it has no image, but '%s', which no engine here installs",
+                         package->release.package);
+    }
     return r < 0 ? r
                  : oci_image_open(package->fd, RELEASE_IMAGE, package->release.digest,
                                   &package->image, err);

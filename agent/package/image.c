@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CONVENTION_FROM "dist"
-
 #define PLATFORM_MAX 64
 
 /* What one platform's image is made of. */
@@ -62,7 +60,7 @@ static int out_of_memory(Error *err)
 static int new_convention(Json **ret)
 {
     _cleanup_json_ Json *files = json_new_array(), *file = json_new_object();
-    int r = files && file ? json_set_string(file, "from", CONVENTION_FROM) : -ENOMEM;
+    int r = files && file ? json_set_string(file, "from", IMAGE_CONVENTION_FROM) : -ENOMEM;
 
     r = r == 0 ? json_set_string(file, "to", IMAGE_CONVENTION_TO) : r;
     r = r == 0 ? json_append_take(files, TAKE_PTR(file)) : r;
@@ -81,9 +79,9 @@ static int find_files(const ImageRequest *request, const char *platform, ImageFi
     if (declared) {
         return image_files_find(request->workspace_fd, declared, platform, ret, err);
     }
-    if (!file_exists(request->workspace_fd, CONVENTION_FROM)) {
+    if (!file_exists(request->workspace_fd, IMAGE_CONVENTION_FROM)) {
         return error_set(err, -ENOENT,
-                         "nothing to package: there is no " CONVENTION_FROM
+                         "nothing to package: there is no " IMAGE_CONVENTION_FROM
                          "/ (is it made by the build?), and slipway.json has no `package.files`");
     }
     if (new_convention(&convention) < 0) {

@@ -5,6 +5,10 @@
 
 #include "agent/package/oci-write.h"
 
+/* What an image is made of where nothing says so. */
+#define IMAGE_CONVENTION_FROM "dist"
+#define IMAGE_CONVENTION_DOCKERFILE "Dockerfile"
+
 /* A layer with a name is to stay the same while its files do, whatever commit they are of, so that
  * it is stored and sent once. So its files have this time, 1980-01-01, the first that every format
  * knows; those of the layer without a name have the commit's, which is what a web server tells

@@ -123,13 +123,54 @@ static int write_image(const PackageRequest *request, int package_fd, Image *ret
     return r;
 }
 
+/* ---- without an image ------------------------------------------------------------------------
+ */
+
+bool package_has_image(int workspace_fd, const Json *recipe)
+{
+    static const char *const conventions[] = {IMAGE_CONVENTION_FROM, IMAGE_CONVENTION_DOCKERFILE};
+    const Json *package = json_get(recipe, "package");
+    size_t n_others = (size_t)json_has(package, "deb") + (size_t)json_has(package, "rpm");
+
+    if (n_others == 0 || json_member_count(package) > n_others) {
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(conventions); i++) {
+        if (file_exists(workspace_fd, conventions[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As names of their own: they lie in the call's artifacts, too. */
+static int add_files(const PackageRequest *request, int package_fd, Error *err)
+{
+    _cleanup_fd_ int fd = -1;
+
+    if (mkdirat(package_fd, RELEASE_PACKAGES, 0755) < 0) {
+        return error_set_errno(err, -errno, "cannot make '" RELEASE_PACKAGES "'");
+    }
+    fd = openat(package_fd, RELEASE_PACKAGES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < request->n_files; i++) {
+        const char *name = request->files[i].name;
+
+        if (fd < 0 || linkat(request->files_fd, name, fd, name, 0) < 0) {
+            return error_set_errno(err, -errno, "cannot put '%s' into the package", name);
+        }
+    }
+    return 0;
+}
+
 /* ---- template ---------------------------------------------------------------------------------
  */
 
 static bool is_taken(const char *template)
 {
     return strcmp(template, RELEASE_FILE) == 0 || strcmp(template, RELEASE_IMAGE) == 0 ||
-           text_has_prefix(template, RELEASE_IMAGE "/");
+           text_has_prefix(template, RELEASE_IMAGE "/") ||
+           strcmp(template, RELEASE_PACKAGES) == 0 ||
+           text_has_prefix(template, RELEASE_PACKAGES "/");
 }
 
 static int make_parents(int dir_fd, const char *path, Error *err)
@@ -220,12 +261,39 @@ void package_done(Package *package)
     image_done(&package->image);
 }
 
+/* *ret is what the release is, by its digest: the caller's. */
+static int add_content(const PackageRequest *request, int package_fd, Package *package, char **ret,
+                       Error *err)
+{
+    int r;
+
+    package->has_image = package_has_image(request->workspace_fd, request->recipe);
+    if (package->has_image) {
+        r = write_image(request, package_fd, &package->image, err);
+        *ret = r == 0 ? strdup(package->image.layout.digest) : NULL;
+        return r < 0 ? r : *ret ? 0 : out_of_memory(err);
+    }
+    if (request->n_files == 0) {
+        return error_set(err, -EINVAL, "there is nothing to package: no image, and no file");
+    }
+    r = add_files(request, package_fd, err);
+    if (r < 0) {
+        return r;
+    }
+    if (asprintf(ret, OCI_DIGEST_PREFIX "%s", request->files[0].sha256) < 0 ||
+        asprintf(&package->release.package, RELEASE_PACKAGES "/%s", request->files[0].name) < 0) {
+        return out_of_memory(err);
+    }
+    return 0;
+}
+
 int package_build(const PackageRequest *request, int package_fd, Package *ret, Error *err)
 {
     _cleanup_package_ Package package = {0};
-    int r = write_image(request, package_fd, &package.image, err);
+    _cleanup_free_ char *digest = NULL;
+    int r = add_content(request, package_fd, &package, &digest, err);
 
-    r = r == 0 ? describe(request, package.image.layout.digest, &package.release, err) : r;
+    r = r == 0 ? describe(request, digest, &package.release, err) : r;
     r = r == 0 ? add_template(request, package_fd, &package.release.template, err) : r;
     r = r == 0 ? release_write(package_fd, &package.release, err) : r;
     if (r < 0) {

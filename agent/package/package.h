@@ -21,6 +21,12 @@ typedef struct PackageBase {
     bool is_whole;      /* nothing is added to it */
 } PackageBase;
 
+/* A package of another kind that is made of the same commit. */
+typedef struct PackageFile {
+    const char *name;   /* in `files_fd` */
+    const char *sha256; /* hexadecimal */
+} PackageFile;
+
 typedef struct PackageRequest {
     int workspace_fd;
     const Json *recipe; /* slipway.json, checked; {} where there is none */
@@ -34,17 +40,26 @@ typedef struct PackageRequest {
     const char *cache_directory; /* NULL: layers are not remembered */
     int digests_fd;              /* the directory of the file above; -1: the same */
     const PackageBase *base;     /* NULL: as the recipe says, which then names none elsewhere */
+    int files_fd;                /* where these are; of the same file system as the package */
+    const PackageFile *files;    /* they are the package where it has no image */
+    size_t n_files;
 } PackageRequest;
 
 typedef struct Package {
     Release release;
-    Image image;
+    bool has_image;
+    Image image; /* empty where there is none */
 } Package;
 
 void package_done(Package *package);
 #define _cleanup_package_ _cleanup_(package_done)
 
-/* Writes release.json, oci/ and the template into the empty directory `package_fd`. Of the request
+/* Whether there is to be an image: not where slipway.json asks for a deb or an rpm, says nothing of
+ * an image, and the workspace has nothing that it is made of by convention. */
+bool package_has_image(int workspace_fd, const Json *recipe);
+
+/* Writes release.json, oci/ and the template into the empty directory `package_fd`. Where there is
+ * no image, `files` are in packages/ instead, and the release is the first of them. Of the request
  * only the workspace's files, recipe, name, commit and time are part of the image, so its digest
  * does not depend on where and under which branch or tag the commit was found. */
 int package_build(const PackageRequest *request, int package_fd, Package *ret,

@@ -23,6 +23,7 @@ void release_done(Release *release)
     free(release->ref);
     free(release->subject);
     free(release->reference);
+    free(release->package);
     free(release->template);
     *release = (Release){0};
 }
@@ -40,6 +41,7 @@ static const struct {
     {"ref", offsetof(Release, ref)},
     {"subject", offsetof(Release, subject)},
     {"reference", offsetof(Release, reference)},
+    {"package", offsetof(Release, package)},
     {"template", offsetof(Release, template)},
 };
 
@@ -81,6 +83,9 @@ static int copy_members(const Json *object, Release *release, Error *err)
     if (release->template && has_dot_dot(release->template)) {
         return error_set(err, -EINVAL, "/template: '%s' leads out of the package",
                          release->template);
+    }
+    if (release->package && has_dot_dot(release->package)) {
+        return error_set(err, -EINVAL, "/package: '%s' leads out of the package", release->package);
     }
     return 0;
 }

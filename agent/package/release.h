@@ -7,17 +7,19 @@
 #include <stdint.h>
 
 #define RELEASE_FILE "release.json"
-#define RELEASE_IMAGE "oci" /* the image layout beside it */
+#define RELEASE_IMAGE "oci"         /* the image layout beside it */
+#define RELEASE_PACKAGES "packages" /* or, where there is no image, the deb and the rpm */
 
 typedef struct Release {
     char *name;
     char *version;
-    char *digest; /* "sha256:…" of the image manifest */
+    char *digest; /* "sha256:…" of the image manifest, or of the file `package` */
     char *commit; /* NULL where the source had none, as the next two */
     char *repository;
     char *ref;
     char *subject;        /* first line of the commit's message; NULL where it is not known */
     char *reference;      /* of the image at the registry it was pushed to; NULL where it was not */
+    char *package;        /* file of the package that is released; NULL: the image is */
     char *template;       /* file of the package; NULL where the repository has none */
     int64_t committed_at; /* seconds */
 } Release;

@@ -96,35 +96,53 @@ static int state(Action *action, const Release *release, const ImageBase *base,
         err);
 }
 
+static void list_files(PackageRequest *request, int artifacts_fd, const DebPackage *deb,
+                       const RpmBuilt *rpm, PackageFile files[static 2])
+{
+    request->files_fd = artifacts_fd;
+    request->files = files;
+    if (deb->file_name) {
+        files[request->n_files++] = (PackageFile){deb->file_name, deb->summary.sha256};
+    }
+    if (rpm->file) {
+        files[request->n_files++] = (PackageFile){rpm->file, rpm->sha256};
+    }
+}
+
 static int build(Action *action, const ImageBase *base, int call_fd, int staging_fd, Error *err)
 {
     const Source *source = &action->source;
     _cleanup_fd_ int run_fd =
         openat(action->workspace_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const PackageRequest request = {.workspace_fd = action->workspace_fd,
-                                    .recipe = action->recipe.root,
-                                    .name = action->name,
-                                    .version = source->version,
-                                    .commit = source->commit,
-                                    .repository = source->repository,
-                                    .ref = source->ref,
-                                    .subject = source->subject,
-                                    .committed_at = source->committed_at,
-                                    .cache_directory = action->spec.cache_directory,
-                                    .digests_fd = run_fd,
-                                    .base = base->is_there ? &base->base : NULL};
+    PackageRequest request = {.workspace_fd = action->workspace_fd,
+                              .recipe = action->recipe.root,
+                              .name = action->name,
+                              .version = source->version,
+                              .commit = source->commit,
+                              .repository = source->repository,
+                              .ref = source->ref,
+                              .subject = source->subject,
+                              .committed_at = source->committed_at,
+                              .cache_directory = action->spec.cache_directory,
+                              .digests_fd = run_fd,
+                              .base = base->is_there ? &base->base : NULL};
     _cleanup_package_ Package package = {0};
     _cleanup_deb_package_ DebPackage deb = {0};
     _cleanup_rpm_built_ RpmBuilt rpm = {0};
     _cleanup_image_published_ ImagePublished published = {0};
     _cleanup_fd_ int artifacts_fd = -1;
     int64_t size_bytes, began_us = clock_wall_us();
-    int r = package_build(&request, staging_fd, &package, err);
+    PackageFile files[2];
+    int r = open_artifacts(call_fd, &artifacts_fd, err);
 
-    r = r == 0 ? image_artifacts_make(action, &package, staging_fd, &size_bytes, err) : r;
-    r = r == 0 ? open_artifacts(call_fd, &artifacts_fd, err) : r;
     r = r == 0 ? deb_artifact_make(action, &request, artifacts_fd, &deb, err) : r;
     r = r == 0 ? rpm_artifact_make(action, &request, artifacts_fd, &rpm, err) : r;
+    if (r < 0) {
+        return r;
+    }
+    list_files(&request, artifacts_fd, &deb, &rpm, files);
+    r = package_build(&request, staging_fd, &package, err);
+    r = r == 0 ? image_artifacts_make(action, &package, staging_fd, &size_bytes, err) : r;
     if (r < 0) {
         return r;
     }

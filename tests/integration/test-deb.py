@@ -215,6 +215,33 @@ class Deb(DebCase):
         for earlier, later in zip(versions, versions[1:]):
             subprocess.run(["dpkg", "--compare-versions", earlier, "lt", later], check=True)
 
+    def test_without_an_image(self):
+        """Nothing is there of one: the deb, or with the rpm the first of them, is the release, and travels in the package."""
+        recipe = {"name": "greeter", "package": {"deb": RECIPE["package"]["deb"]}}
+        self.check_without_an_image(recipe, "deb", ["greeter_1.2.3_all.deb"])
+        rpm = {"summary": "Greets", "license": "MIT", "arch": "noarch", "files": [{"from": "bin/greeter", "to": "/usr/bin/greeter"}]}
+        self.check_without_an_image({"name": "greeter", "package": {"rpm": rpm}}, "rpm", ["greeter-1.2.3-1.noarch.rpm"])
+        recipe["package"]["rpm"] = rpm
+        outcome = self.check_without_an_image(recipe, "deb", ["greeter-1.2.3-1.noarch.rpm", "greeter_1.2.3_all.deb"])
+        self.assertIn("rpm", outcome.outputs)
+
+    def check_without_an_image(self, recipe, kind, names):
+        self.count_of_origins = getattr(self, "count_of_origins", 0) + 1
+        run = f"w{self.count_of_origins}"
+        outcome = self.package(self.origin_at("v1.2.3", recipe, name=run), run=run)
+        self.assertEqual(outcome.outputs["digest"], "sha256:" + outcome.outputs[kind]["sha256"])
+        for name in ("imageSize", "layers", "reference"):
+            self.assertNotIn(name, outcome.outputs)
+        place = os.path.join(self.directory, run)
+        listed = text_of("tar", "-tf", outcome.artifact("package")).split()
+        self.assertEqual([name for name in listed if not name.endswith("/")], [*(f"packages/{n}" for n in names), "release.json"])
+        release = json.loads(text_of("tar", "-xOf", outcome.artifact("package"), "release.json", cwd=place))
+        self.assertEqual(release["digest"], outcome.outputs["digest"])
+        self.assertEqual(release["package"], "packages/" + outcome.outputs[kind]["file"])
+        content = subprocess.run(["tar", "-xOf", outcome.artifact("package"), release["package"]], check=True, capture_output=True)
+        self.assertEqual("sha256:" + hashlib.sha256(content.stdout).hexdigest(), release["digest"])
+        return outcome
+
     def test_the_sample_is_clean(self):
         """What lintian says of the greeter, where there is one; that it can be made, everywhere."""
         path = os.path.join(self.directory, "greeter")

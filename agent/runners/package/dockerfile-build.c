@@ -2,6 +2,7 @@
 #include "agent/runners/package/dockerfile-build.h"
 
 #include "agent/package/docker-archive.h"
+#include "agent/package/image.h"
 #include "agent/source/process.h"
 #include "protocol/artifact/archive.h"
 #include "protocol/base/fd.h"
@@ -74,8 +75,9 @@ const char *dockerfile_find(const Action *action)
     if (declared) {
         return declared;
     }
-    return fstatat(action->workspace_fd, DOCKERFILE_CONVENTION, &st, 0) == 0 && S_ISREG(st.st_mode)
-               ? DOCKERFILE_CONVENTION
+    return fstatat(action->workspace_fd, IMAGE_CONVENTION_DOCKERFILE, &st, 0) == 0 &&
+                   S_ISREG(st.st_mode)
+               ? IMAGE_CONVENTION_DOCKERFILE
                : NULL;
 }
 

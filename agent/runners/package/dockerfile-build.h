@@ -5,8 +5,6 @@
 
 #include "agent/runners/action.h"
 
-#define DOCKERFILE_CONVENTION "Dockerfile"
-
 typedef struct DockerfileBuilt {
     const char *tool; /* "docker", "buildah" */
     char *version;

@@ -232,7 +232,12 @@ int image_artifacts_report(Action *action, const Package *package)
 {
     const OciLayout *layout = &package->image.layout;
     Report *report = &action->report;
-    int r = report_output_take(report, "imageSize", json_new_int(layout->size_bytes));
+    int r;
+
+    if (!package->has_image) {
+        return 0;
+    }
+    r = report_output_take(report, "imageSize", json_new_int(layout->size_bytes));
 
     r = r == 0 ? report_output_take(report, "layers", json_ref(layout->layers)) : r;
     return r == 0 && package->image.base_name ? report_base(report, &package->image) : r;

@@ -106,6 +106,10 @@ int image_publish(Action *action, const Package *package, int staging_fd, ImageP
     if (!image) {
         return 0;
     }
+    if (!package->has_image) {
+        log_info("there is no image, so nothing goes to the registry");
+        return 0;
+    }
     r = make_tagged(image, &package->release, &published.tagged, err);
     if (r < 0) {
         return r;

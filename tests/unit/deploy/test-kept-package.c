@@ -179,6 +179,25 @@ static void what_was_tampered_with_is_bad(void **state)
     }
 }
 
+/* A deb that was packaged without an image: said before anybody wonders where oci/ is. */
+static void what_has_no_image_is_not_deployed(void **state)
+{
+    static const char release[] =
+        "{\"name\":\"greeter\",\"version\":\"1\",\"committedAt\":\"2026-01-01T00:00:00.000000Z\","
+        "\"digest\":\"sha256:0123456789012345678901234567890123456789012345678901234567890123\","
+        "\"package\":\"packages/greeter_1_all.deb\"}";
+    _cleanup_kept_package_ KeptPackage package = KEPT_PACKAGE_INIT;
+    _cleanup_error_ Error err = {0};
+    Place *place = *state;
+    unsigned number = 0;
+
+    make_package(place, NULL);
+    assert_int_equal(
+        file_replace(place->fd, "made/release.json", release, strlen(release), 0644, NULL), 0);
+    assert_int_equal(unpack(place, &package, &number, &err), KEPT_PACKAGE_BAD);
+    assert_non_null(strstr(error_text(&err), "it has no image, but 'packages/greeter_1_all.deb'"));
+}
+
 static void what_is_no_archive_is_bad(void **state)
 {
     _cleanup_kept_package_ KeptPackage package = KEPT_PACKAGE_INIT;
@@ -268,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_place(a_package_is_unpacked_and_opened_again),
         cmocka_unit_test(what_was_tampered_with_is_bad),
+        with_place(what_has_no_image_is_not_deployed),
         with_place(what_is_no_archive_is_bad),
         with_place(names_come_from_release_and_image),
         cmocka_unit_test(the_template_is_the_packages_or_the_engines),

@@ -163,12 +163,98 @@ static void test_mistakes(void **state)
                    "/package/base: './gone': image layout './gone'");
 }
 
+/* Only what slipway.json asks for, where nothing is there of an image. */
+static void test_what_has_an_image(void **state)
+{
+    static const struct {
+        const char *recipe;
+        bool has_image;
+    } rows[] = {
+        {"{}", true},
+        {"{\"package\":{}}", true},
+        {"{\"package\":{\"deb\":{}}}", false},
+        {"{\"package\":{\"rpm\":{}}}", false},
+        {"{\"package\":{\"deb\":{},\"rpm\":{}}}", false},
+        {"{\"package\":{\"deb\":{},\"files\":[]}}", true},
+        {"{\"package\":{\"deb\":{},\"rpm\":{},\"entrypoint\":[\"/x\"]}}", true},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_json_ Json *recipe = NULL;
+
+        assert_int_equal(json_parse(rows[i].recipe, strlen(rows[i].recipe), &recipe, NULL), 0);
+        assert_int_equal(package_has_image(SCRATCH_FD, recipe), rows[i].has_image);
+    }
+}
+
+/* By convention. */
+static void test_what_is_made_into_an_image(void **state)
+{
+    static const char *const names[] = {"dist/x", "Dockerfile"};
+    const char *text = "{\"package\":{\"deb\":{}}}";
+    _cleanup_json_ Json *recipe = NULL;
+
+    assert_int_equal(json_parse(text, strlen(text), &recipe, NULL), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        assert_false(package_has_image(SCRATCH_FD, recipe));
+        scratch_write_text(SCRATCH_FD, names[i], "");
+        assert_true(package_has_image(SCRATCH_FD, recipe));
+        assert_int_equal(file_remove_tree(SCRATCH_FD, i == 0 ? "dist" : names[i], NULL), 0);
+    }
+}
+
+static void test_without_an_image(void **state)
+{
+    static const PackageFile files[] = {
+        {"x_1_all.deb", "abcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcd"},
+        {"x-1.rpm", "0123"}};
+    _cleanup_package_ Package package = {0}, none = {0};
+    _cleanup_release_ Release back = {0};
+    _cleanup_json_ Json *recipe = NULL;
+    _cleanup_error_ Error err = {0};
+    _cleanup_fd_ int to_fd = -1;
+    const char *text = "{\"package\":{\"deb\":{},\"rpm\":{}}}";
+    PackageRequest request = {.workspace_fd = SCRATCH_FD,
+                              .name = "greeter",
+                              .version = "v1",
+                              .digests_fd = -1,
+                              .files_fd = SCRATCH_FD,
+                              .files = files,
+                              .n_files = ARRAY_SIZE(files)};
+
+    assert_int_equal(json_parse(text, strlen(text), &recipe, NULL), 0);
+    request.recipe = recipe;
+    scratch_write_text(SCRATCH_FD, "x_1_all.deb", "deb");
+    scratch_write_text(SCRATCH_FD, "x-1.rpm", "rpm");
+    assert_int_equal(mkdirat(SCRATCH_FD, "p", 0755), 0);
+    to_fd = openat(SCRATCH_FD, "p", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (package_build(&request, to_fd, &package, &err) < 0) {
+        fail_msg("%s", error_text(&err));
+    }
+    assert_false(package.has_image);
+    assert_int_equal(release_read(to_fd, &back, NULL), 0);
+    assert_string_equal(back.package, "packages/x_1_all.deb");
+    assert_int_equal(strncmp(back.digest, "sha256:abcd", 11), 0);
+    scratch_expect_text(SCRATCH_FD, "p/packages/x_1_all.deb", "deb");
+    scratch_expect_text(SCRATCH_FD, "p/packages/x-1.rpm", "rpm");
+    assert_false(file_exists(to_fd, RELEASE_IMAGE));
+    request.n_files = 0;
+    assert_int_equal(package_build(&request, to_fd, &none, &err), -EINVAL);
+    assert_non_null(strstr(error_text(&err), "there is nothing to package"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_conventions), scratch_test(test_no_entrypoint),
-        scratch_test(test_digest),      scratch_test(test_cache),
-        scratch_test(test_no_cache),    scratch_test(test_mistakes),
+        scratch_test(test_what_has_an_image),
+        scratch_test(test_what_is_made_into_an_image),
+        scratch_test(test_without_an_image),
+        scratch_test(test_conventions),
+        scratch_test(test_no_entrypoint),
+        scratch_test(test_digest),
+        scratch_test(test_cache),
+        scratch_test(test_no_cache),
+        scratch_test(test_mistakes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
