@@ -16,7 +16,7 @@ import harness
 from deploy_case import REFUSED, make_package, sha256
 from harness import wait_for
 
-ROWS = ["local", "swarm"]
+ROWS = ["local", "marathon", "swarm"]
 
 BEHAVIOURS = [
     "first deploy", "update", "unchanged", "unhealthy → rolled back", "never finishing → deadline", "cancelled",
