@@ -383,6 +383,38 @@ static void test_cut_in_a_file(void **state)
     assert_int_equal(count(s, DIRECTORY "/file", "a", name), 1);
 }
 
+/* ---- by the program ssh -----------------------------------------------------------------------
+ */
+
+/* Where libssh2 cannot: each command has a connection of its own then. */
+static void test_by_the_program(void **state)
+{
+    const Sshd *s = *state;
+    _cleanup_(publish_target_closep) PublishTarget *target = NULL, *other = NULL;
+    _cleanup_free_ char *config = sshd_read(s, "ssh_config");
+    _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
+    _cleanup_error_ Error err = {0};
+    char line[1024];
+
+    (void)snprintf(line, sizeof(line), "ProxyCommand /bin/busybox nc 127.0.0.1 %u\n%.800s", s->port,
+                   config);
+    sshd_write(s, "ssh_config", line);
+    target = open_target(s);
+    lock(target, "call c1", 0);
+    put(target, "program/a", "1");
+    assert_int_equal(publish_target_keep_lock(target, NULL), 0);
+    other = open_target(s);
+    assert_int_equal(publish_target_lock(other, "call c2", 0, &err), -EBUSY);
+    expect_words(error_text(&err), "call c1 has been publishing to");
+    cut(s);
+    put(target, "program/a", "2");
+    assert_int_equal(publish_target_read(target, "program/a", &text, NULL), 1);
+    assert_string_equal(buffer_text(&text), "2");
+    target = publish_target_close(target);
+    lock(other, "call c2", 0);
+    sshd_write(s, "ssh_config", config);
+}
+
 /* ---- what cannot be ---------------------------------------------------------------------------
  */
 
@@ -441,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_lock_that_ran_out),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_cut_in_a_file),
+        cmocka_unit_test(test_by_the_program),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_host_key),
     };
