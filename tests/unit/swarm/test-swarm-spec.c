@@ -113,6 +113,8 @@ static void what_docker_adds_is_no_difference(void **state)
          false},
         {WITH(",'Hosts':[]", ""), WITH("", ""), true},
         {WITH("", ""), WITH(",'Hosts':[]", ",'Labels':null"), true},
+        {WITH(",'Env':[null]", ",'Labels':null"), WITH(",'Env':[null]", ",'Labels':null"), true},
+        {WITH("", ",'Labels':['a']"), WITH("", ",'Labels':3"), false}, /* no docker says that */
         {WITH("", ",'Labels':{'a':''}"), WITH("", ",'Labels':{'a':'b'}"), false},
     };
 

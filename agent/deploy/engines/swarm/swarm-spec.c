@@ -180,7 +180,7 @@ static int prune_object(const Json *of, const Json *against, Json **ret)
             continue;
         }
         r = prune(m.value, json_get(against, m.name), &value);
-        r = r < 0 ? r : json_set_take(copy, m.name, value);
+        r = r < 0 ? r : value ? json_set_take(copy, m.name, value) : json_set_null(copy, m.name);
         if (r < 0) {
             return r;
         }
@@ -200,7 +200,7 @@ static int prune_array(const Json *of, const Json *against, Json **ret)
         Json *value = NULL;
         int r = prune(json_at(of, i), json_at(against, i), &value);
 
-        r = r < 0 ? r : json_append_take(copy, value);
+        r = r < 0 ? r : value ? json_append_take(copy, value) : json_append_null(copy);
         if (r < 0) {
             return r;
         }
@@ -240,15 +240,14 @@ static void remove_deployment(Json *spec)
         SWARM_LABEL_REPLACES,
         SWARM_LABEL_CANCELLED,
     };
-    Json *labels = json_get(spec, "Labels");
-    Json *of_containers = json_pointer(spec, "/TaskTemplate/ContainerSpec/Labels");
+    Json *const places[] = {
+        json_get(spec, "Labels"),
+        json_pointer(spec, "/TaskTemplate/ContainerSpec/Labels"),
+    };
 
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (labels) {
-            json_remove(labels, names[i]);
-        }
-        if (of_containers) {
-            json_remove(of_containers, names[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        for (size_t n = 0; json_type_of(places[i]) == JSON_OBJECT && n < ARRAY_SIZE(names); n++) {
+            json_remove(places[i], names[n]);
         }
     }
 }

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* Of one answer of a health check, what is shown. */
+/* Of one answer of a health check, and of what docker says of a task, what is shown. */
 #define HEALTH_OUTPUT_MAX ((size_t)500)
+#define TROUBLE_MAX ((size_t)1000)
+#define STATE_MAX ((size_t)20)
 
 /* Where a task is on its way. */
 typedef enum Stage {
@@ -219,15 +221,18 @@ int swarm_task_append_trouble(const Json *task, Buffer *text)
     int r = slot > 0 ? buffer_append_format(text, "instance %lld ", (long long)slot)
                      : buffer_append_text(text, "an instance ");
 
-    r = r < 0  ? r
-        : word ? buffer_append_text(text, word)
-               : buffer_append_format(text, "is %s", state);
+    if (r == 0 && word) {
+        r = buffer_append_text(text, word);
+    } else if (r == 0) {
+        r = buffer_append_text(text, "is ");
+        r = r < 0 ? r : append_line(text, state, MIN(strlen(state), STATE_MAX));
+    }
     if (r < 0 || !said || !*said) {
         return r;
     }
     said += text_has_prefix(said, "task: ") ? strlen("task: ") : 0;
     r = buffer_append_text(text, ": ");
-    return r < 0 ? r : append_line(text, said, strlen(said));
+    return r < 0 ? r : append_line(text, said, MIN(strlen(said), TROUBLE_MAX));
 }
 
 /* One frame of docker's multiplexed stream: a byte that says which stream, three that are 0, four
