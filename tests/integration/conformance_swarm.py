@@ -24,6 +24,11 @@ if [ "$mode" = crash ]; then
     echo "no such table: greetings" >&2
     exit 1
 fi
+if [ "$mode" = fleeting ]; then
+    /bin/busybox sleep 0.5
+    echo "that was it" >&2
+    exit 3
+fi
 export mode version directory
 exec /bin/busybox nc -ll -p "$PORT" -e /app/answer
 '''
@@ -42,21 +47,23 @@ printf 'HTTP/1.0 %s X\r\nContent-Length: %s\r\n\r\n%s' "$status" "${#version}" "
 
 
 class Door:
-    """A unix socket that leads to another one, and can be shut with everybody on the way."""
+    """A socket that leads to where `connect` gets, and can be shut with everybody on the way: one of unix at `path`, or
+    a port of 127.0.0.1."""
 
-    def __init__(self, path, target):
-        self.path, self.target = path, target
+    def __init__(self, connect, path=None):
+        self.connect, self.path = connect, path
         self.open = []
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(path)
+        self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+        self.listener.bind(path or ("127.0.0.1", 0))
+        self.port = None if path else self.listener.getsockname()[1]
         self.listener.listen(64)
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
         while True:
             try:
-                inner, outer = self.listener.accept()[0], socket.socket(socket.AF_UNIX)
-                outer.connect(self.target)
+                inner = self.listener.accept()[0]
+                outer = self.connect()
             except OSError:
                 return
             self.open += [inner, outer]
@@ -73,7 +80,8 @@ class Door:
             pass
 
     def close(self):
-        os.unlink(self.path)
+        if self.path:
+            os.unlink(self.path)
         for s in [self.listener, *self.open]:
             try:
                 s.shutdown(socket.SHUT_RDWR)
@@ -89,7 +97,8 @@ class SwarmEngine(EngineRow):
     change_method = "POST"
     repository = f"{REGISTRY}/greeter"
     cannot = {
-        "bad credentials": "the API knows none but a client's certificate, which is refused before anything is asked",
+        "bad credentials": "the API knows none but a client's certificate; test-swarm.py has one that docker refuses, and bad "
+                           "credentials of a registry",
     }
 
     def __init__(self, directory):
@@ -107,7 +116,7 @@ class SwarmEngine(EngineRow):
                 "bin/busybox": (busybox, 0o755)}
 
     def start(self):
-        self.door = Door(os.path.join(self.directory, "docker.sock"), self.docker.socket)
+        self.door = Door(self.docker.connect_unix, os.path.join(self.directory, "docker.sock"))
         return self
 
     def leave(self):

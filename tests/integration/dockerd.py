@@ -14,11 +14,19 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
+from collector import make_authority, make_certificate
 from harness import wait_for
 
 REGISTRY = "127.0.0.1:5000"
+# Another one, which wants USER and PASSWORD.
+LOCKED_REGISTRY = "127.0.0.1:5001"
+USER, PASSWORD = "robot", "s3cret"
+HTPASSWD = USER + ":$2b$04$abcdefghijklmnopqrstuuLZYjhNQAOdpbzt4WxWlUHjv1wsyH5DG\n"
+TLS_PORT = 2376
+CLONE_NEWNET = 0x40000000
 START_SECONDS = 120
 PR_SET_PDEATHSIG = 1
 
@@ -28,13 +36,17 @@ START = r'''
 set -e
 /bin/busybox ip link set lo up
 docker-registry serve registry.yml >registry.log 2>&1 &
-exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" -H "unix://$PWD/docker.sock" -p "$PWD/docker.pid" \
+docker-registry serve locked.yml >locked.log 2>&1 &
+exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" -H "unix://$PWD/docker.sock" -H "tcp://127.0.0.1:$2" \
+    --tlsverify --tlscacert authority.pem --tlscert manager.crt --tlskey manager.key -p "$PWD/docker.pid" \
     --bridge=none --iptables=false --ip6tables=false --cgroup-parent "$1" >dockerd.log 2>&1
 '''
 REGISTRY_CONFIG = """version: 0.1
 log: {level: error, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: ROOT}}
 http: {addr: ADDRESS}
+"""
+AUTH_CONFIG = """auth: {htpasswd: {realm: test, path: htpasswd}}
 """
 
 
@@ -74,13 +86,20 @@ class Dockerd:
         self.process = None
         self.published = set()
 
+    def write(self, name, text):
+        with open(os.path.join(self.directory, name), "w", encoding="ascii") as f:
+            f.write(text)
+
     def start(self):
-        with open(os.path.join(self.directory, "registry.yml"), "w", encoding="ascii") as f:
-            f.write(REGISTRY_CONFIG.replace("ROOT", os.path.join(self.directory, "registry"))
-                    .replace("ADDRESS", REGISTRY))
+        for name, address, more in (("registry", REGISTRY, ""), ("locked", LOCKED_REGISTRY, AUTH_CONFIG)):
+            self.write(name + ".yml", REGISTRY_CONFIG.replace("ROOT", os.path.join(self.directory, name))
+                       .replace("ADDRESS", address) + more)
+        self.write("htpasswd", HTPASSWD)
+        make_authority(self.directory, "authority")
+        make_certificate(self.directory, "authority", "manager", "subjectAltName=IP:127.0.0.1")
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child",
-             "sh", "-c", START, "sh", self.cgroup],
+             "sh", "-c", START, "sh", self.cgroup, str(TLS_PORT)],
             cwd=self.directory, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,
             env={**os.environ, "OTEL_TRACES_EXPORTER": "none"})
         wait_for(self.is_up, "docker answers", START_SECONDS)
@@ -135,17 +154,39 @@ class Dockerd:
         except ValueError:
             return answer.status, data
 
+    def first_process(self):
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="ascii") as f:
+            return f.read().split()[0]
+
     def inside(self, *command, **options):
         """Runs a command where this dockerd's network is."""
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="ascii") as f:
-            first = f.read().split()[0]
-        return subprocess.run(["nsenter", "-t", first, "-n", *command], check=True, capture_output=True, **options)
+        return subprocess.run(["nsenter", "-t", self.first_process(), "-n", *command], check=True, capture_output=True,
+                              **options)
+
+    def connect_unix(self):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(self.socket)
+        return s
+
+    def connect(self, port):
+        """A connection to 127.0.0.1:port of that network, for who is outside. A thread changes over, and its socket stays."""
+        made = []
+
+        def connect():
+            with open(f"/proc/{self.first_process()}/ns/net", encoding="ascii") as network:
+                if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), CLONE_NEWNET) == 0:
+                    made.append(socket.create_connection(("127.0.0.1", port), timeout=60))
+        thread = threading.Thread(target=connect)
+        thread.start()
+        thread.join()
+        made[0].settimeout(None)
+        return made[0]
 
     def publish(self, layout, reference):
-        """Pushes the image of an OCI layout to REGISTRY/reference, byte for byte."""
+        """Pushes the image of an OCI layout to a registry, byte for byte."""
         if reference not in self.published:
             self.inside("skopeo", "--insecure-policy", "copy", "-q", "--preserve-digests", "--dest-tls-verify=false",
-                        f"oci:{layout}", f"docker://{reference}")
+                        f"--dest-creds={USER}:{PASSWORD}", f"oci:{layout}", f"docker://{reference}")
             self.published.add(reference)
 
     def services(self):
