@@ -255,6 +255,26 @@ static int describe(const PackageRequest *request, const char *digest, Release *
     return r < 0 ? out_of_memory(err) : 0;
 }
 
+/* Known before it is pushed, so that the package says where its image will be. */
+static int set_reference(const PackageRequest *request, Package *package, Error *err)
+{
+    Release *release = &package->release;
+    size_t n = request->registry ? strlen(request->registry) : 0;
+
+    if (n == 0 || !package->has_image) {
+        return 0;
+    }
+    while (n > 0 && request->registry[n - 1] == '/') {
+        n--;
+    }
+    if (asprintf(&release->reference, "%.*s/%s@%s", (int)n, request->registry, release->name,
+                 release->digest) < 0) {
+        release->reference = NULL;
+        return out_of_memory(err);
+    }
+    return 0;
+}
+
 void package_done(Package *package)
 {
     release_done(&package->release);
@@ -294,6 +314,7 @@ int package_build(const PackageRequest *request, int package_fd, Package *ret, E
     int r = add_content(request, package_fd, &package, &digest, err);
 
     r = r == 0 ? describe(request, digest, &package.release, err) : r;
+    r = r == 0 ? set_reference(request, &package, err) : r;
     r = r == 0 ? add_template(request, package_fd, &package.release.template, err) : r;
     r = r == 0 ? release_write(package_fd, &package.release, err) : r;
     if (r < 0) {

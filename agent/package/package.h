@@ -37,6 +37,7 @@ typedef struct PackageRequest {
     const char *ref;
     const char *subject;
     int64_t committed_at;        /* seconds */
+    const char *registry;        /* that the image will be pushed to, as a prefix; NULL: none */
     const char *cache_directory; /* NULL: layers are not remembered */
     int digests_fd;              /* the directory of the file above; -1: the same */
     const PackageBase *base;     /* NULL: as the recipe says, which then names none elsewhere */

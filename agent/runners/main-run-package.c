@@ -114,18 +114,20 @@ static int build(Action *action, const ImageBase *base, int call_fd, int staging
     const Source *source = &action->source;
     _cleanup_fd_ int run_fd =
         openat(action->workspace_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    PackageRequest request = {.workspace_fd = action->workspace_fd,
-                              .recipe = action->recipe.root,
-                              .name = action->name,
-                              .version = source->version,
-                              .commit = source->commit,
-                              .repository = source->repository,
-                              .ref = source->ref,
-                              .subject = source->subject,
-                              .committed_at = source->committed_at,
-                              .cache_directory = action->spec.cache_directory,
-                              .digests_fd = run_fd,
-                              .base = base->is_there ? &base->base : NULL};
+    PackageRequest request = {
+        .workspace_fd = action->workspace_fd,
+        .recipe = action->recipe.root,
+        .name = action->name,
+        .version = source->version,
+        .commit = source->commit,
+        .repository = source->repository,
+        .ref = source->ref,
+        .subject = source->subject,
+        .committed_at = source->committed_at,
+        .registry = json_get_string(json_get(action->spec.publish, "image"), "registry"),
+        .cache_directory = action->spec.cache_directory,
+        .digests_fd = run_fd,
+        .base = base->is_there ? &base->base : NULL};
     _cleanup_package_ Package package = {0};
     _cleanup_deb_package_ DebPackage deb = {0};
     _cleanup_rpm_built_ RpmBuilt rpm = {0};

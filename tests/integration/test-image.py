@@ -113,6 +113,8 @@ class Image(runner.RunnerCase):
         digest, version = outcome.outputs["digest"], outcome.outputs["version"]
         self.assertEqual(outcome.outputs["reference"], f"{registry.address}/team/hello@{digest}")
         self.assertEqual(outcome.outputs["references"], [f"{registry.address}/team/hello:{version}"])
+        release = json.loads(self.tool("tar", "-xaOf", outcome.artifact("package"), "release.json"))
+        self.assertEqual(release["reference"], outcome.outputs["reference"])
         told = json.loads(self.tool("skopeo", "inspect", "--tls-verify=false",
                                     f"docker://{registry.address}/team/hello:{version}"))
         self.assertEqual(told["Digest"], digest)

@@ -118,10 +118,8 @@ int image_publish(Action *action, const Package *package, int staging_fd, ImageP
     if (r < 0) {
         return error_set_errno(err, r, "cannot report");
     }
-    if (asprintf(&published.reference, "%.*s@%s",
-                 (int)(strrchr(published.tagged, ':') - published.tagged), published.tagged,
-                 package->release.digest) < 0) {
-        published.reference = NULL;
+    published.reference = strdup(package->release.reference);
+    if (!published.reference) {
         return error_set(err, -ENOMEM, "out of memory");
     }
     r = push(action, image, package, staging_fd, &published, err);

@@ -8,6 +8,8 @@
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
 
+#define REFERENCE "registry.example:5000/team/greeter@"
+
 static int build(void **state, const char *recipe_text, const char *version, const char *to,
                  Release *ret, Error *err)
 {
@@ -21,6 +23,7 @@ static int build(void **state, const char *recipe_text, const char *version, con
                               .commit = COMMIT,
                               .repository = "https://git.example/greeter.git",
                               .committed_at = 1700000000,
+                              .registry = "registry.example:5000/team/",
                               .cache_directory = SCRATCH_PATH,
                               .digests_fd = SCRATCH_FD};
 
@@ -59,6 +62,8 @@ static void test_conventions(void **state)
     fd = openat(SCRATCH_FD, "p", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(release_read(fd, &back, NULL), 0);
     assert_string_equal(back.digest, release.digest);
+    assert_memory_equal(back.reference, REFERENCE, strlen(REFERENCE));
+    assert_string_equal(back.reference + strlen(REFERENCE), release.digest);
     assert_string_equal(back.template, "deploy/service.json");
     assert_string_equal(back.commit, COMMIT);
     assert_int_equal(back.committed_at, 1700000000);
