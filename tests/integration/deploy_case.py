@@ -21,15 +21,19 @@ import harness
 REFUSED = 100
 DEADLINE_SECONDS = 60
 
-# A service with the vices that MODE says. It writes a line for each of its starts.
+# A service with the vices that MODE says, VICE@ADDRESS only at that address. It writes a line for each of its starts.
 SERVICE = r'''#!/usr/bin/python3 -SE
 import os, socket, sys, time
 mode, version, directory = sys.argv[1], sys.argv[2], sys.argv[3]
+address = os.environ.get("ADDRESS", "127.0.0.1")
+mode, _, only = mode.partition("@")
+if only not in ("", address):
+    mode = "well"
 with open(directory + "/starts", "a") as f:
     f.write(version + "\n")
 if mode == "crash":
     sys.exit("no such table: greetings")
-s = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+s = socket.create_server((address, int(os.environ["PORT"])))
 while True:
     c, _ = s.accept()
     with c:

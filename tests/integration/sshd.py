@@ -11,8 +11,9 @@ START_SSHD = os.path.join(harness.ROOT, "tests/unit/ssh/start-sshd")
 class Sshd:
     """A real sshd (start-sshd). Its keys, known_hosts and ssh_config are files in `directory`."""
 
-    def __init__(self, directory):
-        self.directory = directory
+    def __init__(self, directory, lines=(), address=None):
+        """`lines` come before its configuration; it listens on `address` too."""
+        self.directory, self.lines, self.address = directory, list(lines), address
         self.process = None
         for _ in range(10):  # another process may take the port
             self.port = harness.free_port()
@@ -23,9 +24,10 @@ class Sshd:
         raise AssertionError(f"sshd does not start:\n{self.log()}")
 
     def start(self):
+        listen = [f"ListenAddress {self.address}:{self.port}"] if self.address not in (None, "127.0.0.1") else []
         with open(self.path("log"), "wb") as log:
-            self.process = subprocess.Popen([START_SSHD, self.directory, str(self.port)], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+            self.process = subprocess.Popen([START_SSHD, self.directory, str(self.port), *listen, *self.lines],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return harness.wait_for(lambda: self.process.poll() is not None or "Server listening" in self.log(),
                                 "sshd listens") and self.process.poll() is None
 
