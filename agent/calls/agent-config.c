@@ -176,8 +176,9 @@ static const char *find_window_mistake(const Json *window)
 /* How the engine is reached; a file that is not there is told now, and not by the first deploy. */
 static void check_access(Check *c, const char *name, const Json *environment)
 {
-    static const char *const files[] = {"credentialsFile", "registryCredentialsFile", "caFile",
-                                        "certificateFile", "keyFile"};
+    static const char *const files[] = {"credentialsFile", "registryCredentialsFile",
+                                        "caFile",          "certificateFile",
+                                        "keyFile",         "sshConfig"};
 
     if (json_has(environment, "address") && json_has(environment, "addresses")) {
         mistake(c, WAY("environments", name, "addresses"),
@@ -200,6 +201,31 @@ static void check_access(Check *c, const char *name, const Json *environment)
     }
 }
 
+/* Hosts are of the ssh engine, and of no other. */
+static void check_hosts(Check *c, const char *name, const Json *environment)
+{
+    static const char *const members[] = {"hosts", "sshConfig"};
+    static const char *const others[] = {"address", "addresses", "credentialsFile"};
+    const char *engine = json_get_string(environment, "engine");
+    bool is_ssh = engine && strcmp(engine, "ssh") == 0;
+
+    if (is_ssh && !json_has(environment, "hosts")) {
+        mistake(c, WAY("environments", name), "needs \"hosts\" for the engine 'ssh'");
+    }
+    for (size_t i = 0; !is_ssh && i < ARRAY_SIZE(members); i++) {
+        if (json_has(environment, members[i])) {
+            mistake(c, WAY("environments", name, members[i]), "is for the engine 'ssh' alone");
+        }
+    }
+    for (size_t i = 0; is_ssh && i < ARRAY_SIZE(others); i++) {
+        if (json_has(environment, others[i])) {
+            mistake(c, WAY("environments", name, others[i]),
+                    "has no meaning for the engine 'ssh', which takes \"hosts\", and keys as "
+                    "ssh_config says");
+        }
+    }
+}
+
 static void check_environment(Check *c, const char *name, const Json *environment)
 {
     const Json *requires = json_get(environment, "requires");
@@ -207,6 +233,7 @@ static void check_environment(Check *c, const char *name, const Json *environmen
     const char *staging = json_get_string(requires, "staging");
 
     check_access(c, name, environment);
+    check_hosts(c, name, environment);
     if (staging && strcmp(staging, name) == 0) {
         mistake(c, WAY("environments", name, "requires", "staging"),
                 "must be another environment than this one");

@@ -8,6 +8,7 @@
 static const Engine *const engines[] = {
     &engine_local,
     &engine_marathon,
+    &engine_ssh,
     &engine_swarm,
 };
 

@@ -190,4 +190,5 @@ static inline bool engine_counts_are_settled(const EngineCounts *c)
 /* Every engine that is compiled in: a file of engines/ each. */
 extern const Engine engine_local;
 extern const Engine engine_marathon;
+extern const Engine engine_ssh;
 extern const Engine engine_swarm;

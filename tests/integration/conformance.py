@@ -16,7 +16,7 @@ import harness
 from deploy_case import REFUSED, make_package, sha256
 from harness import wait_for
 
-ROWS = ["local", "marathon", "swarm"]
+ROWS = ["local", "marathon", "ssh", "swarm"]
 
 BEHAVIOURS = [
     "first deploy", "update", "unchanged", "unhealthy → rolled back", "never finishing → deadline", "cancelled",
