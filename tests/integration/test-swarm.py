@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The engine swarm against a real dockerd, beyond what every engine does (conformance_swarm.py): what docker does by
 itself, what others do to the service, and the ways in."""
+import hashlib
 import json
 import os
 import shutil
 
 import harness
+import runner
 from collector import make_authority, make_certificate
-from conformance_swarm import MILLISECOND, Door, SwarmEngine
+from conformance_swarm import MILLISECOND, PORT, Door, SwarmEngine
 from deploy_case import DeployCase
-from dockerd import LOCKED_REGISTRY, PASSWORD, TLS_PORT, USER
+from dockerd import LOCKED_REGISTRY, PASSWORD, REGISTRY, TLS_PORT, USER
 from harness import wait_for
 
 APP = "greeter-staging"
@@ -181,6 +183,37 @@ class Swarm(DeployCase):
             self.assertEqual(docker.services(), [])
         self.deploy(name, environment=well)
         self.assertEqual(self.answer(), "1")
+
+
+class Packaged(runner.RunnerCase):
+    def test_package_to_swarm(self):
+        """what `package` built and pushed is what the swarm runs, without a template, by the image's own health check"""
+        engine = SwarmEngine(self.directory)
+        self.addCleanup(engine.stop)
+        engine.start()
+        names = {"app/service": "service", "app/answer": "answer", "bin/busybox": "busybox"}
+        source = self.origin({
+            **{name: engine.image_files[path] for path, name in names.items()},
+            "slipway.json": json.dumps({"name": "greeter", "package": {
+                "files": [{"from": name, "to": "/" + path, "mode": "0755"} for path, name in names.items()],
+                "entrypoint": ["/app/service"], "arguments": ["well", "one", "/tmp/greeter"],
+                "healthCheck": {"command": ["/bin/busybox", "wget", "-q", "-O", "-", f"http://127.0.0.1:{PORT}/health"],
+                                "intervalSeconds": 1}}})})
+        packaged = self.succeed("package", source, publish={"image": {"registry": f"{REGISTRY}/team"}},
+                                wrapper=("nsenter", "-t", engine.docker.first_process(), "-n"))
+        with open(packaged.artifact("package"), "rb") as f:
+            data = f.read()
+        for name, content in (("package", data), ("package.sha256", hashlib.sha256(data).hexdigest().encode())):
+            with open(os.path.join(self.state, "inputs", name), "wb") as f:
+                f.write(content)
+        spec = self.spec("deploy-staging", {"package": {"input": "package"}}, createdAt="2026-01-01T00:00:00.000000Z",
+                         environment={**engine.environment(), "name": "staging"})
+        ended = self.run_spec("slipway-run-deploy", spec)
+        self.assertEqual(ended.code, 0, ended.log.decode())
+        container = engine.docker.services()[0]["Spec"]["TaskTemplate"]["ContainerSpec"]
+        self.assertEqual(container["Image"], packaged.outputs["reference"])
+        self.assertEqual(container["Labels"]["slipway.digest"], packaged.outputs["digest"])
+        self.assertEqual(engine.answer(), "one")
 
 
 if __name__ == "__main__":

@@ -174,6 +174,7 @@ static void lists_are_asked_for(void **state)
                                 {404, "{'message':'secret key2 not found'}"},
                                 {200, ""},
                                 {404, "{'message':'service s1 not found'}"},
+                                {0},
                             });
     assert_int_equal(swarm_api_open(talk.environment, &api, &talk.err), 0);
     assert_int_equal(swarm_api_get_tasks(api, "s1", &json, &talk.err), 0);
@@ -218,6 +219,7 @@ static void what_explains_may_be_missing(void **state)
                                 {200, "{'State':{}}"},
                                 {404, "{'message':'No such container: c'}"},
                                 {200, "<html>"},
+                                {0},
                             });
     assert_int_equal(swarm_api_open(talk.environment, &api, &talk.err), 0);
     assert_int_equal(swarm_api_get_log(api, "t1", &log), 0);
