@@ -406,7 +406,7 @@ static int add_link(ArchiveWriter *w, int root_fd, const char *from, const char 
 static int add_opened_take(ArchiveWriter *w, int root_fd, const char *from, const char *to,
                            mode_t mode, ReadAheadFile *file, Error *err)
 {
-    _cleanup_fd_ int fd = file->fd;
+    _cleanup_fd_ _unused_ int fd = file->fd; /* for its end alone */
 
     if (file->stat_problem < 0) {
         return error_set_errno(err, file->stat_problem, "cannot read it");
