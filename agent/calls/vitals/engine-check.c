@@ -34,12 +34,27 @@ void engine_check_done(EngineCheck *check)
 /* ---- asking -----------------------------------------------------------------------------------
  */
 
+/* The `i`-th place where an engine is asked; NULL: there are no more. */
+static const char *address_at(const Json *environment, size_t i)
+{
+    const char *only = json_get_string(environment, "address");
+
+    return only ? (i == 0 ? only : NULL)
+                : json_as_string(json_at(json_get(environment, "addresses"), i));
+}
+
+/* What the answer for that place is called: no environment has a name with a slash. */
+#define TARGET_FORMAT "%s/%zu"
+#define TARGET_SIZE (128 + sizeof("/18446744073709551615"))
+
 static size_t count_targets(const EngineCheck *check)
 {
     size_t n = 0;
 
     for (JsonMember m = {0}; json_next_member(check->environments, &m);) {
-        n += json_get_string(m.value, "address") != NULL;
+        for (size_t i = 0; address_at(m.value, i); i++) {
+            n++;
+        }
     }
     return MIN(n, (size_t)TARGETS_MAX);
 }
@@ -57,17 +72,16 @@ bool engine_check_is_due(const EngineCheck *check, int64_t now_ms)
            (!is_known || now_ms - check->found_ms >= ENGINE_CHECK_FRESH_MS);
 }
 
-/* "1000", then NAME=ADDRESS for each that has an address: first pointers, then what they point at.
- */
+/* "1000", then NAME/I=ADDRESS for each address: first pointers, then what they point at. */
 static char **make_arguments(const EngineCheck *check)
 {
     size_t n = count_targets(check), size = sizeof("2147483647"), at = 1;
     char **words, *text;
 
     for (JsonMember m = {0}; json_next_member(check->environments, &m);) {
-        const char *address = json_get_string(m.value, "address");
-
-        size += address ? strlen(m.name) + strlen(address) + sizeof("=") : 0;
+        for (size_t i = 0; address_at(m.value, i); i++) {
+            size += TARGET_SIZE + strlen(m.name) + strlen(address_at(m.value, i)) + sizeof("=");
+        }
     }
     words = calloc(1, (n + 2) * sizeof(*words) + size);
     if (!words) {
@@ -77,11 +91,9 @@ static char **make_arguments(const EngineCheck *check)
     words[0] = text;
     text += sprintf(text, "%d", ENGINE_CHECK_TIMEOUT_MS) + 1;
     for (JsonMember m = {0}; at <= n && json_next_member(check->environments, &m);) {
-        const char *address = json_get_string(m.value, "address");
-
-        if (address) {
+        for (size_t i = 0; at <= n && address_at(m.value, i); i++) {
             words[at++] = text;
-            text += sprintf(text, "%s=%s", m.name, address) + 1;
+            text += sprintf(text, TARGET_FORMAT "=%s", m.name, i, address_at(m.value, i)) + 1;
         }
     }
     return words;
@@ -178,10 +190,29 @@ static int add_problem(Json *problems, const char *name, const char *reason)
     return json_append_string(problems, text);
 }
 
-static int describe_found(const EngineCheck *check, const char *name, int64_t now_ms,
-                          Json *environment, Json *problems)
+/* Of several places one that answers is enough; where none does, the first says why. */
+static const Json *find_answer(const EngineCheck *check, const char *name, const Json *configured)
 {
-    const Json *found = json_get(check->found, name);
+    const Json *first = NULL;
+
+    for (size_t i = 0; address_at(configured, i); i++) {
+        char target[TARGET_SIZE];
+        const Json *found;
+
+        (void)snprintf(target, sizeof(target), TARGET_FORMAT, name, i);
+        found = json_get(check->found, target);
+        if (json_get_bool(found, "isReachable", false)) {
+            return found;
+        }
+        first = first ? first : found;
+    }
+    return first;
+}
+
+static int describe_found(const EngineCheck *check, const char *name, const Json *configured,
+                          int64_t now_ms, Json *environment, Json *problems)
+{
+    const Json *found = find_answer(check, name, configured);
     const char *reason = found ? json_get_string(found, "reason") : check->problem;
     bool is_reachable = json_get_bool(found, "isReachable", false);
     int r = 0;
@@ -212,8 +243,8 @@ int engine_check_describe(const EngineCheck *check, int64_t now_ms, Json *health
 
         r = environment ? json_set_string(environment, "name", m.name) : -ENOMEM;
         r = r == 0 ? json_set_string(environment, "engine", engine) : r;
-        r = r == 0 && json_get_string(m.value, "address")
-                ? describe_found(check, m.name, now_ms, environment, problems)
+        r = r == 0 && address_at(m.value, 0)
+                ? describe_found(check, m.name, m.value, now_ms, environment, problems)
                 : r;
         if (r < 0) {
             (void)json_unref(environment);

@@ -8,7 +8,8 @@
 
 static const char settings[] = "{\"staging\":{\"engine\":\"local\",\"address\":\"unix:/e\"},"
                                "\"bare\":{\"engine\":\"local\"},"
-                               "\"prod\":{\"engine\":\"local\",\"address\":\"http://p\"}}";
+                               "\"prod\":{\"engine\":\"local\",\"addresses\":"
+                               "[\"http://p\",\"http://q\"]}}";
 
 typedef struct Fixture {
     Json *environments;
@@ -73,9 +74,10 @@ static void asks_for_each_that_has_an_address(void **state)
     assert_int_equal(engine_check_begin(&f->check, &arguments, &fd, NULL), 0);
     assert_true(engine_check_is_running(&f->check));
     assert_string_equal(arguments[0], "1000");
-    assert_string_equal(arguments[1], "staging=unix:/e");
-    assert_string_equal(arguments[2], "prod=http://p");
-    assert_null(arguments[3]);
+    assert_string_equal(arguments[1], "staging/0=unix:/e");
+    assert_string_equal(arguments[2], "prod/0=http://p");
+    assert_string_equal(arguments[3], "prod/1=http://q");
+    assert_null(arguments[4]);
 }
 
 static void tells_what_was_found(void **state)
@@ -85,8 +87,9 @@ static void tells_what_was_found(void **state)
     const Json *list;
 
     run_check(f,
-              "{\"staging\":{\"isReachable\":true,\"seconds\":0.25},"
-              "\"prod\":{\"isReachable\":false,\"reason\":\"refused\"}}\n",
+              "{\"staging/0\":{\"isReachable\":true,\"seconds\":0.25},"
+              "\"prod/0\":{\"isReachable\":false,\"reason\":\"refused\"},"
+              "\"prod/1\":{\"isReachable\":false,\"reason\":\"no such host\"}}\n",
               1000);
     health = describe(f, 3000, 1, &problems);
     list = json_get(health, "environments");
@@ -101,6 +104,23 @@ static void tells_what_was_found(void **state)
     assert_false(json_get_bool(json_at(list, 2), "isReachable", true));
     assert_string_equal(json_as_string(json_at(problems, 0)),
                         "the engine of 'prod' does not answer: refused");
+}
+
+/* Whoever answers will do: the engine asks them in turn as well. */
+static void one_of_several_addresses_is_enough(void **state)
+{
+    Fixture *f = *state;
+    _cleanup_json_ Json *problems = NULL, *health = NULL;
+    const Json *prod;
+
+    run_check(f,
+              "{\"prod/0\":{\"isReachable\":false,\"reason\":\"refused\"},"
+              "\"prod/1\":{\"isReachable\":true,\"seconds\":0.5}}\n",
+              1000);
+    health = describe(f, 1000, 0, &problems);
+    prod = json_at(json_get(health, "environments"), 2);
+    assert_true(json_get_bool(prod, "isReachable", false));
+    assert_false(json_has(prod, "reason"));
 }
 
 static void is_fresh_for_a_while(void **state)
@@ -161,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(asks_for_each_that_has_an_address),
         TEST(tells_what_was_found),
+        TEST(one_of_several_addresses_is_enough),
         TEST(is_fresh_for_a_while),
         TEST(a_check_that_fails_is_no_problem_of_the_engines),
         TEST(tells_those_who_still_wait),
