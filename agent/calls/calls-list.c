@@ -204,10 +204,14 @@ static int copy_members(Json *to, const Json *from, const char *const *names)
 static int set_started(const LiveCall *live, Json *entry)
 {
     char text[CLOCK_TEXT_SIZE];
+    int r = 0;
 
-    return live->result.started_us
-               ? json_set_string(entry, "startedAt", clock_format(live->result.started_us, text))
-               : 0;
+    if (live->result.started_us) {
+        r = json_set_string(entry, "startedAt", clock_format(live->result.started_us, text));
+    }
+    return r == 0 && live->result.progress
+               ? json_set_take(entry, "progress", json_ref(live->result.progress))
+               : r;
 }
 
 /* A directory that somebody spoiled is listed with what is known without it. */

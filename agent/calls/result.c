@@ -215,6 +215,7 @@ int result_describe_report(const char *call, const JournalRecord *record, CallEv
 void result_done(Result *result)
 {
     (void)json_unref(result->outputs);
+    (void)json_unref(result->progress);
     (void)json_unref(result->tests);
     (void)json_unref(result->artifacts);
     (void)json_unref(result->end);
@@ -340,6 +341,34 @@ static int add_reason(Result *result, const Json *json)
     return 0;
 }
 
+static int cut_text(Json *object, const char *name)
+{
+    const Json *value = json_get(object, name);
+    const char *text = json_as_string(value);
+
+    return text && json_as_string_len(value) > RESULT_PROGRESS_TEXT_MAX
+               ? json_set_take(
+                     object, name,
+                     json_new_string_n(text, text_utf8_prefix(text, RESULT_PROGRESS_TEXT_MAX)))
+               : 0;
+}
+
+/* The newest alone is kept, for lists. */
+static int set_progress(Result *result, const Json *json)
+{
+    _cleanup_json_ Json *progress = json_new_object();
+    int r = progress ? describe_progress(json, progress) : -ENOMEM;
+
+    r = r < 0 ? r : cut_text(progress, "phase");
+    r = r < 0 ? r : cut_text(progress, "message");
+    if (r < 0) {
+        return r;
+    }
+    (void)json_unref(result->progress);
+    result->progress = TAKE_PTR(progress);
+    return 0;
+}
+
 static int add_report(Result *result, const char *call, const JournalRecord *record)
 {
     _cleanup_(report_done) Report report = {0};
@@ -356,6 +385,7 @@ static int add_report(Result *result, const char *call, const JournalRecord *rec
     case REPORT_REASON:
         return add_reason(result, report.json);
     case REPORT_PROGRESS:
+        return set_progress(result, report.json);
     case REPORT_UNKNOWN:
         break;
     }

@@ -11,6 +11,7 @@
 #define RESULT_ARTIFACTS_MAX 1000
 #define RESULT_FAILURES_MAX 100
 #define RESULT_REASON_MAX ((size_t)8 << 10)
+#define RESULT_PROGRESS_TEXT_MAX ((size_t)512)
 
 /* Gathered record by record. All members NULL (or -1) until something was reported. */
 typedef struct Result {
@@ -19,6 +20,7 @@ typedef struct Result {
     size_t outputs_size;
     Json *tests;
     Json *artifacts; /* as in artifacts/list, and `file` */
+    Json *progress;  /* the newest, as in call/progress */
     char *reason;
     int64_t reason_exit_code;
     Json *end; /* the finished record */

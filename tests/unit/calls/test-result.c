@@ -359,6 +359,31 @@ static void bounds_artifacts_and_replaces_them(void **state)
     assert_string_equal(json_get_string(json_at(result.artifacts, 1), "name"), "a2");
 }
 
+static void keeps_the_newest_progress(void **state)
+{
+    _cleanup_result_ Result result = RESULT_EMPTY;
+    _cleanup_free_ char *message = malloc(2001);
+    Json *report = json_new_object();
+
+    assert_non_null(message);
+    for (size_t i = 0; i < 1000; i++) {
+        memcpy(message + 2 * i, "ä", 2);
+    }
+    message[2000] = '\0';
+    assert_int_equal(json_set_string(report, "type", "progress"), 0);
+    assert_int_equal(json_set_string(report, "phase", "old"), 0);
+    add(&result, report);
+    report = json_new_object();
+    assert_int_equal(json_set_string(report, "type", "progress"), 0);
+    assert_int_equal(json_set_string(report, "message", message + 1), 0); /* half a letter first */
+    assert_int_equal(json_set_int(report, "done", 3), 0);
+    add(&result, report);
+    assert_false(json_has(result.progress, "phase"));
+    assert_int_equal(json_get_int(result.progress, "done", 0), 3);
+    assert_true(strlen(json_get_string(result.progress, "message")) <= RESULT_PROGRESS_TEXT_MAX);
+    assert_true(strlen(json_get_string(result.progress, "message")) > RESULT_PROGRESS_TEXT_MAX - 4);
+}
+
 static void bounds_failures_and_reason(void **state)
 {
     _cleanup_result_ Result result = RESULT_EMPTY;
@@ -411,6 +436,7 @@ int main(void)
         scratch_test(ignores_what_makes_no_sense),
         cmocka_unit_test(bounds_outputs),
         cmocka_unit_test(bounds_artifacts_and_replaces_them),
+        cmocka_unit_test(keeps_the_newest_progress),
         cmocka_unit_test(bounds_failures_and_reason),
         cmocka_unit_test(keeps_file_names_to_itself),
     };
