@@ -25,6 +25,7 @@ PROGRAMS = {
     "slipway": "plugin/cli/slipway",
     "slipway-agent": "agent/slipway-agent",
     "slipway-ssh": "plugin/ssh/slipway-ssh",
+    "slipway-health": "plugin/health/slipway-health",
     "slipway-shim": "agent/shim/slipway-shim",
     "slipway-reach": "agent/reach/slipway-reach",
     "slipway-engine-local": "agent/engine-local/slipway-engine-local",
