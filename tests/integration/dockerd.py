@@ -97,11 +97,12 @@ class Dockerd:
         self.write("htpasswd", HTPASSWD)
         make_authority(self.directory, "authority")
         make_certificate(self.directory, "authority", "manager", "subjectAltName=IP:127.0.0.1")
-        self.process = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child",
-             "sh", "-c", START, "sh", self.cgroup, str(TLS_PORT)],
-            cwd=self.directory, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,
-            env={**os.environ, "OTEL_TRACES_EXPORTER": "none"})
+        with open(os.path.join(self.directory, "unshare.log"), "wb") as log:
+            self.process = subprocess.Popen(
+                ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child",
+                 "sh", "-c", START, "sh", self.cgroup, str(TLS_PORT)],
+                cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent,
+                env={**os.environ, "OTEL_TRACES_EXPORTER": "none"})
         wait_for(self.is_up, "docker answers", START_SECONDS)
         status, said = self.ask("POST", "/swarm/init", {
             "ListenAddr": "127.0.0.1:2377", "AdvertiseAddr": "127.0.0.1", "DataPathAddr": "127.0.0.1"})
@@ -109,16 +110,25 @@ class Dockerd:
 
     def is_up(self):
         if self.process.poll() is not None:
-            with open(os.path.join(self.directory, "dockerd.log"), encoding="utf-8") as f:
-                raise AssertionError("dockerd did not start: " + "".join(f.readlines()[-5:]))
+            raise AssertionError("dockerd did not start: " + self.last_words())
         try:
             return self.ask("GET", "/_ping")[0] == 200
         except OSError:
             return False
 
+    def last_words(self):
+        said = ""
+        for path in sorted(glob.glob(os.path.join(self.directory, "*.log"))):
+            with open(path, encoding="utf-8", errors="replace") as f:
+                said += f"{os.path.basename(path)}: " + "".join(f.readlines()[-3:])
+        return said
+
     def stop(self):
         if self.process and self.process.poll() is None:
-            self.process.kill()  # takes the first process of the namespace along, and that one all others
+            try:
+                os.kill(int(self.first_process()), signal.SIGKILL)  # the namespace's first takes all others along
+            except (IndexError, OSError):
+                self.process.kill()
             self.process.wait()
         for _ in range(100):
             shutil.rmtree(self.directory, ignore_errors=True)
