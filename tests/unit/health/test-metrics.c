@@ -9,8 +9,8 @@ static void tells_the_numbers(void **state)
         "# TYPE slipway_up gauge\nslipway_up 1\n",
         "slipway_ready 1\n",
         "slipway_scrape_duration_seconds 0.125\n",
-        "slipway_build_info{agent=\"a<1>\",version=\"1.2\",containment=\"cgroup\","
-        "confinement=\"none\"} 1\n",
+        ("slipway_build_info{agent=\"a<1>\",version=\"1.2\",containment=\"cgroup\","
+         "confinement=\"none\"} 1\n"),
         "slipway_start_time_seconds 1764064700\n",
         "slipway_slots 4\n",
         "slipway_queue_oldest_seconds 2.5\n",

@@ -106,7 +106,7 @@ static void tells_who_answers(void **state)
     _cleanup_json_ Json *found = NULL;
     unsigned port, closed_port;
     _cleanup_fd_ int unix_fd = -1;
-    _cleanup_fd_ int tcp_fd = listen_tcp(&port);
+    _cleanup_fd_ _unused_ int tcp_fd = listen_tcp(&port);
     int closed_fd = listen_tcp(&closed_port);
     const ReachTarget targets[] = {
         {"a", unix_address},      {"b", tcp_address},          {"no \"one\"", nobody},
