@@ -294,7 +294,9 @@ static int read_specification(EngineSession *session, const char *app, EngineCur
     return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
-static int find_current(EngineSession *session, const char *app, EngineCurrent *ret, Error *err)
+/* Whether it is well there is asked only where somebody wants to know. */
+static int find_current(EngineSession *session, const char *app, bool is_counted,
+                        EngineCurrent *ret, Error *err)
 {
     const char *base = ssh_service_base_of(app);
     int r = base ? ask_all(session, base, NULL, err) : 0;
@@ -304,7 +306,7 @@ static int find_current(EngineSession *session, const char *app, EngineCurrent *
         return r != 0 ? answer_of(r) : ENGINE_ABSENT;
     }
     ret->counts.wanted = (int64_t)session->n_remotes;
-    for (size_t i = 0; r == 0 && i < session->n_remotes; i++) {
+    for (size_t i = 0; is_counted && r == 0 && i < session->n_remotes; i++) {
         r = count_host(&session->remotes[i], base, ret, err);
     }
     r = r != 0 ? r : read_specification(session, app, ret, err);
@@ -315,7 +317,7 @@ static int ssh_current(EngineSession *session, const char *app, EngineCurrent *r
 {
     _cleanup_error_ Error problem = {0};
 
-    return hand_over(find_current(session, app, ret, &problem), &problem, err);
+    return hand_over(find_current(session, app, true, ret, &problem), &problem, err);
 }
 
 /* ---- plan -------------------------------------------------------------------------------------
@@ -369,7 +371,7 @@ static int make_plan(EngineSession *session, const Json *specification, const En
     if (r < 0) {
         return error_set(err, r, "out of memory");
     }
-    r = find_current(session, ret->app, &current, err);
+    r = find_current(session, ret->app, false, &current, err);
     ret->is_unchanged = r == 0 && !current.next && runs_everywhere(session, ret->specification);
     return r == ENGINE_ABSENT ? 0 : r;
 }
