@@ -34,7 +34,10 @@ restart)
         echo "Job for $unit.service failed." >&2
         exit 1
     fi
-    [ ! -e "$HOME/hang-restart" ] || exec sleep 1000
+    if [ -e "$HOME/hang-restart" ]; then
+        echo "$$" >"$HOME/hanging"
+        exec sleep 1000
+    fi
     digest=$(sed 's/.*"slipway.digest":"\([^"]*\)".*/\1/' "$current/specification.json")
     set --
     while IFS= read -r argument; do set -- "$@" "$argument"; done <"$HOME/arguments/$digest"

@@ -191,11 +191,13 @@ class Failure(SshEngineCase):
 
     def test_restart_hangs(self):
         """a restart that does not end is ended"""
-        with open(self.hosts[0].path("hang-restart"), "w", encoding="ascii"):
-            pass
-        template = self.template(restart={"unit": "greeter", "timeoutSeconds": 1})
-        ended = self.deploy(self.package("1", template=template)[0], wanted=1)
-        self.assertIn("web1: restarting did not end within 1 s", ended.reason)
+        for host in (self.hosts[0], self.hosts[2]):
+            with open(host.path("hang-restart"), "w", encoding="ascii"):
+                pass
+            template = self.template(restart={"unit": "greeter", "timeoutSeconds": 1})
+            ended = self.deploy(self.package("1", template=template)[0], wanted=1, environment={"hosts": [host.name]})
+            self.assertIn(f"{host.name}: restarting did not end within 1 s", ended.reason)
+            self.assertFalse(harness.is_alive(int(host.read("hanging"))))
         self.assert_all_free()
 
     def test_cannot_get_back(self):

@@ -159,9 +159,10 @@ detach() { # STATE VERB
     fi
 }
 
+# With the group, as it is one of its own. No `--`: dash and busybox take it for a number.
 kill_detached() { # PID
     is_alive "$1" || return 0
-    kill -9 -- "-$1" 2>/dev/null || kill -9 "$1" 2>/dev/null
+    kill -9 "-$1" 2>/dev/null || kill -9 "$1" 2>/dev/null
     return 0
 }
 
