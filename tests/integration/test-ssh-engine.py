@@ -42,12 +42,9 @@ class SshEngineCase(DeployCase):
     @classmethod
     def setUpClass(cls):
         cls.hosts_directory = tempfile.mkdtemp(prefix="slipway-test-")
+        cls.addClassCleanup(shutil.rmtree, cls.hosts_directory, ignore_errors=True)
         SharedHosts.shared = SshHosts(cls.hosts_directory, cls.n_hosts, harness.free_port(), busybox=("web3",))
-
-    @classmethod
-    def tearDownClass(cls):
-        SharedHosts.shared.stop()
-        shutil.rmtree(cls.hosts_directory, ignore_errors=True)
+        cls.addClassCleanup(SharedHosts.shared.stop)
 
     def setUp(self):
         super().setUp()
