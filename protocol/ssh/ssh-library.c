@@ -159,8 +159,11 @@ static SshSession *library_free(SshSession *session)
     SshLibrary *l = CONTAINER_OF(session, SshLibrary, base);
 
     if (l->raw) {
-        (void)libssh2_session_disconnect(l->raw, "bye");
-        (void)flush(l, NULL);
+        /* Before it has a socket, libssh2 takes 0 for it, which is our standard input. */
+        if (l->has_greeted) {
+            (void)libssh2_session_disconnect(l->raw, "bye");
+            (void)flush(l, NULL);
+        }
         l->broken = l->broken ? l->broken : SSH_BROKEN; /* so that nothing waits for answers */
         (void)libssh2_session_free(l->raw);
     }
@@ -245,6 +248,7 @@ static int shake_hands(SshLibrary *l, char **ret_obstacle, Error *err)
 {
     int rc, r = 0;
 
+    l->has_greeted = true;
     while ((rc = libssh2_session_handshake(l->raw, l->fd)) == LIBSSH2_ERROR_EAGAIN) {
         r = ssh_library_await(l, err);
         if (r < 0) {

@@ -23,6 +23,7 @@ typedef struct SshLibrary {
     int64_t alive_count;
     int64_t n_asked; /* without an answer */
     bool is_initialized;
+    bool has_greeted; /* the library knows its socket */
 } SshLibrary;
 
 /* Sends what waits and waits for more from the host: after LIBSSH2_ERROR_EAGAIN, before the same

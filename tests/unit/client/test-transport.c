@@ -101,8 +101,8 @@ static void test_ssh_says_why(void **state)
         assert_int_equal(transport_open(&t, rows[i].address, &err), 0);
         assert_string_equal(t.address, rows[i].address);
         assert_int_equal(transport_get_patience_ms(&t, 1), TRANSPORT_SSH_PATIENCE_MS);
-        read_line(&t, text);
-        assert_string_equal(text, "");
+        assert_int_equal(fd_set_nonblock(t.fd, false), 0);
+        assert_int_equal(read(t.fd, text, sizeof(text)), 0); /* not a byte of anything */
         reason = transport_take_reason(&t, &is_final);
         assert_non_null(reason);
         if (!strstr(reason, rows[i].words) || is_final != rows[i].is_final) {
