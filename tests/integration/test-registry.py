@@ -5,16 +5,19 @@ import base64
 import gzip
 import hashlib
 import http.server
+import io
 import json
 import os
 import shutil
 import socket
 import subprocess
+import tarfile
 import threading
 import time
 import urllib.parse
 
 import harness
+from containers import Daemon
 
 USER, PASSWORD = "robot", "s3cret"
 HTPASSWD = USER + ":$2b$04$abcdefghijklmnopqrstuuLZYjhNQAOdpbzt4WxWlUHjv1wsyH5DG\n"  # bcrypt of PASSWORD
@@ -24,6 +27,16 @@ LAYER_SIZE = 6 << 20
 
 def base64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def tree(text):
+    """A layer that can be unpacked: one file."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        member = tarfile.TarInfo("file")
+        member.size = len(text)
+        tar.addfile(member, io.BytesIO(text.encode()))
+    return out.getvalue()
 
 
 class Layout:
@@ -178,9 +191,9 @@ class Registry(harness.Case):
         except OSError:
             return False
 
-    def layout(self, name="image"):
+    def layout(self, name="image", layer=None):
         layout = Layout(os.path.join(self.directory, name))
-        entry = layout.image("amd64", os.urandom(LAYER_SIZE))
+        entry = layout.image("amd64", layer or os.urandom(LAYER_SIZE))
         layout.name(entry)
         return layout, entry["digest"]
 
@@ -353,6 +366,33 @@ class Registry(harness.Case):
         self.assertIn("repository:team/app:pull", server.asked[-1] + server.asked[-2])
         shutil.rmtree(os.path.join(self.directory, ".docker"))
         self.assertEqual(self.client("pull", push[3], "-", self.directory_of("to"))[0], digest)
+
+    def test_docker_pulls(self):
+        """what is pushed is pulled by a dockerd, from a registry in each of its three modes"""
+        htpasswd = os.path.join(self.directory, "htpasswd")
+        with open(htpasswd, "w", encoding="utf-8") as f:
+            f.write(HTPASSWD)
+        server = TokenServer(self.directory)
+        self.addCleanup(server.stop)
+        daemon = Daemon(self.directory_of("docker"))
+        self.addCleanup(daemon.stop)
+        self.assertTrue(daemon.wait(), "dockerd answers")
+        for name, auth in (
+                ("open", None), ("basic", {"htpasswd": {"realm": "registry", "path": htpasswd}}),
+                ("token", {"token": {"realm": f"http://127.0.0.1:{server.port}/token", "service": "slipway",
+                                     "issuer": "token", "rootcertbundle": server.certificate}})):
+            host = self.start(auth)
+            layout, digest = self.layout(name, tree(name))
+            self.login(host)
+            self.client("push", layout.directory, "-", f"{host}/team/{name}:1.0")
+            reference = f"{host}/team/{name}@{digest}"
+            if name == "basic":
+                self.assertNotEqual(daemon.docker("pull", reference, check=False).returncode, 0)
+            if auth:
+                shutil.copy(os.path.join(self.directory, ".docker/config.json"), daemon.directory)
+            self.assertIn(digest, daemon.docker("pull", reference).stdout)
+            if auth:
+                os.unlink(os.path.join(daemon.directory, "config.json"))
 
     def test_tls(self):
         def make(name, *signed_by):
