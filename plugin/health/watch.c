@@ -36,6 +36,7 @@ struct Watch {
     unsigned n_pending;
     bool has_failed;
     int64_t asked_ms;
+    int64_t asked_us; /* an answer may come within a millisecond */
     SlipwayJson *coming[_QUESTION_MAX];
     double coming_offset;
     int64_t told_ms; /* when the facts came; 0: there are none */
@@ -52,12 +53,17 @@ struct Watch {
     int64_t ledger_next_ms;
 };
 
-static int64_t monotonic_ms(void)
+static int64_t monotonic_us(void)
 {
     struct timespec now;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t monotonic_ms(void)
+{
+    return monotonic_us() / 1000;
 }
 
 static int64_t wall_us(void)
@@ -108,7 +114,7 @@ static void set_facts(Watch *w, bool is_up)
         .ended = slipway_json_get(w->answers[QUESTION_ENDED], "/calls"),
         .readiness = &w->readiness,
         .clock_offset = is_up ? w->coming_offset : NAN,
-        .seconds = (double)(w->told_ms - w->asked_ms) / 1000,
+        .seconds = (double)(monotonic_us() - w->asked_us) / 1e6,
         .now_us = wall_us(),
     };
     set_ledger(w);
@@ -226,6 +232,7 @@ bool watch_refresh(Watch *w)
         return true;
     }
     w->asked_ms = now_ms;
+    w->asked_us = monotonic_us();
     w->coming_offset = NAN;
     w->has_failed = false;
     if (connect_agent(w) < 0) {
