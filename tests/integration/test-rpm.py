@@ -350,7 +350,7 @@ class Rpm(runner.RunnerCase):
 
     def dnf(self, repository, root, *arguments, fails=False, more=()):
         return self.run_as_root(
-            "dnf", "-q", "-y", f"--installroot={root}", "--releasever=1", "--disableplugin=*",
+            "dnf", "-q", "-y", "--refresh", f"--installroot={root}", "--releasever=1", "--disableplugin=*",
             f"--repofrompath=greeter,{repository}", "--repoid=greeter", f"--setopt=cachedir={root}.cache",
             f"--setopt=reposdir={self.directory}/none", "--setopt=install_weak_deps=0", "--setopt=metadata_expire=0", *more,
             *arguments, fails=fails)
