@@ -108,6 +108,20 @@ bool evidence_find_stated(const Spec *spec, const char *call, char ret[static DI
 /* ---- records ----------------------------------------------------------------------------------
  */
 
+Json *evidence_describe_release(const Release *release)
+{
+    Json *record = json_new_object();
+    int r = record ? json_set_string(record, "name", release->name) : -ENOMEM;
+
+    r = r < 0 ? r : json_set_string(record, "digest", release->digest);
+    r = r < 0 ? r : json_set_string(record, "commit", release->commit);
+    r = r < 0 ? r : json_set_string(record, "version", release->version);
+    r = r < 0 ? r : json_set_string(record, "repository", release->repository);
+    r = r < 0 ? r : json_set_string(record, "subject", release->subject);
+    r = r < 0 ? r : json_set_int(record, "committedAt", release->committed_at);
+    return r < 0 ? json_unref(record) : record;
+}
+
 int evidence_add_release(Json *members, const Json *record)
 {
     static const char *const texts[] = {"name",   "digest",     "version",

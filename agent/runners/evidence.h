@@ -4,6 +4,7 @@
  * (protocol/evidence/README.md). */
 #pragma once
 
+#include "agent/package/release.h"
 #include "agent/runners/report.h"
 #include "agent/runners/spec.h"
 #include "protocol/artifact/digest.h"
@@ -36,6 +37,9 @@ int evidence_record_take(const Spec *spec, const char *event, Json *members, Cha
  * ended. */
 void evidence_record_end_take(const Spec *spec, double seconds, const char *outcome,
                               const char *reason, Json *members);
+
+/* What a release is, as a kept release's record has it; NULL when memory is out. */
+Json *evidence_describe_release(const Release *release);
 
 /* Puts what a release is to `members`, as a record has it, from what `record` (a kept release's;
  * NULL: nothing) has of it. -ENOMEM. */

@@ -3,6 +3,7 @@
  */
 #include "agent/package/package.h"
 #include "agent/runners/action.h"
+#include "agent/runners/evidence.h"
 #include "agent/runners/package/deb-artifact.h"
 #include "agent/runners/package/image-artifacts.h"
 #include "agent/runners/package/image-base.h"
@@ -52,20 +53,6 @@ static int report_package(Action *action, const Package *package, int64_t size_b
     r = r == 0 ? report_output_take(report, "size", json_new_int(size_bytes)) : r;
     r = r == 0 ? image_artifacts_report(action, package) : r;
     return r < 0 ? error_set_errno(err, r, "cannot report") : 0;
-}
-
-static int note_package(Action *action, const Release *release, Error *err)
-{
-    Json *record = action->release = json_new_object();
-    int r = record ? json_set_string(record, "name", release->name) : -ENOMEM;
-
-    r = r < 0 ? r : json_set_string(record, "digest", release->digest);
-    r = r < 0 ? r : json_set_string(record, "version", release->version);
-    r = r < 0 ? r : json_set_string(record, "commit", release->commit);
-    r = r < 0 ? r : json_set_string(record, "repository", release->repository);
-    r = r < 0 ? r : json_set_string(record, "subject", release->subject);
-    r = r < 0 ? r : json_set_int(record, "committedAt", release->committed_at);
-    return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
 static int open_artifacts(int call_fd, int *ret, Error *err)
@@ -149,7 +136,8 @@ static int build(Action *action, const ImageBase *base, int call_fd, int staging
         return r;
     }
     log_info("%s %s is %s", package.release.name, package.release.version, package.release.digest);
-    r = note_package(action, &package.release, err);
+    action->release = evidence_describe_release(&package.release);
+    r = action->release ? 0 : error_set(err, -ENOMEM, "out of memory");
     if (r < 0) {
         return r;
     }

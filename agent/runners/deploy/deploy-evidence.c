@@ -142,21 +142,6 @@ static int decide_twice(const DeployCall *call, const Release *release, const Bu
     return decide_on(call, release, &asked, bundle, ret, err);
 }
 
-/* As a kept release's record has it. NULL when memory is out. */
-static Json *describe_release(const Release *release)
-{
-    Json *record = json_new_object();
-    int r = record ? json_set_string(record, "name", release->name) : -ENOMEM;
-
-    r = r < 0 ? r : json_set_string(record, "digest", release->digest);
-    r = r < 0 ? r : json_set_string(record, "commit", release->commit);
-    r = r < 0 ? r : json_set_string(record, "version", release->version);
-    r = r < 0 ? r : json_set_string(record, "repository", release->repository);
-    r = r < 0 ? r : json_set_string(record, "subject", release->subject);
-    r = r < 0 ? r : json_set_int(record, "committedAt", release->committed_at);
-    return r < 0 ? json_unref(record) : record;
-}
-
 /* The members of a record about what the call is for; NULL when memory is out. */
 static Json *new_members(const DeployCall *call)
 {
@@ -180,15 +165,8 @@ static int record_request(const DeployCall *call, Error *err)
 /* Who released it, as the approval has it. */
 static int add_approval(const Statement *approval, Json *members)
 {
-    static const char *const kept[][2] = {
-        {"name", "/approver/name"}, {"via", "/approver/via"}, {"url", "/approver/url"}};
-    _cleanup_json_ Json *approver = json_new_object();
-    int r = approver ? 0 : -ENOMEM;
+    int r = json_set_take(members, "approver", json_ref(json_get(approval->predicate, "approver")));
 
-    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(kept); i++) {
-        r = json_set_string(approver, kept[i][0], statement_text(approval, kept[i][1]));
-    }
-    r = r < 0 ? r : json_set_take(members, "approver", TAKE_PTR(approver));
     return r < 0 ? r : json_set_string(members, "nonce", statement_text(approval, "/nonce"));
 }
 
@@ -239,7 +217,7 @@ int deploy_evidence_decide(DeployCall *call, const KeptPackage *package, Error *
     _cleanup_decision_ Decision decision = {0};
     int r;
 
-    call->wanted = describe_release(release);
+    call->wanted = evidence_describe_release(release);
     r = call->wanted ? record_request(call, err) : out_of_memory(err);
     r = r < 0 ? r
               : host_key_trust(call->spec->keys_directory, call->spec->agent, call->spec->keys,
